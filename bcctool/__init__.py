@@ -1,0 +1,33 @@
+"""bcctool: look into eBPF on Linux. The public API, imported on first use (PEP 562)."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .btf.reader import Btf as BtfReader
+    from .elf.object import ObjectFile
+    from .loader.load import load
+    from .objects.btf import Btf
+    from .objects.map import Map
+    from .objects.prog import Prog
+
+__version__ = "0.1.0"
+__all__ = ["Btf", "BtfReader", "Map", "ObjectFile", "Prog", "load"]
+
+_HOMES = {
+    "Btf": ("objects.btf", "Btf"),
+    "BtfReader": ("btf.reader", "Btf"),
+    "Map": ("objects.map", "Map"),
+    "ObjectFile": ("elf.object", "ObjectFile"),
+    "Prog": ("objects.prog", "Prog"),
+    "load": ("loader.load", "load"),
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    module, attribute = _HOMES[name]
+    return getattr(import_module(f".{module}", __name__), attribute)

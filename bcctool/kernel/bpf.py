@@ -1,0 +1,105 @@
+"""bpf(2) itself: ids, handles, info and queries, for which no library is needed (linux/bpf.h)."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+
+from . import uapi
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_SYSCALL_NUMBERS = {
+    "x86_64": 321, "aarch64": 280, "riscv64": 280, "s390x": 351, "ppc64le": 361, "loongarch64": 280, "armv7l": 386,
+}  # fmt: skip
+_number = _SYSCALL_NUMBERS.get(os.uname().machine, 280)
+_syscall = ctypes.CDLL(None, use_errno=True).syscall
+_syscall.restype = ctypes.c_long
+
+# kind of object → (next id, fd by id)
+PROG, MAP, BTF, LINK = "prog", "map", "btf", "link"
+_BY_ID = {
+    PROG: (uapi.BPF_PROG_GET_NEXT_ID, uapi.BPF_PROG_GET_FD_BY_ID),
+    MAP: (uapi.BPF_MAP_GET_NEXT_ID, uapi.BPF_MAP_GET_FD_BY_ID),
+    BTF: (uapi.BPF_BTF_GET_NEXT_ID, uapi.BPF_BTF_GET_FD_BY_ID),
+    LINK: (uapi.BPF_LINK_GET_NEXT_ID, uapi.BPF_LINK_GET_FD_BY_ID),
+}
+_FD_TYPE_NAMES = 256
+_QUERY_PROGS = 64  # more than a hook of a network device may have
+
+
+def bpf(cmd: int, attr: ctypes.Structure) -> int:
+    """One bpf(2) call: its result, or OSError."""
+    result: int = _syscall(ctypes.c_long(_number), cmd, ctypes.byref(attr), ctypes.sizeof(attr))
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result
+
+
+def ids(kind: str) -> Iterator[int]:
+    """The ids of all loaded objects of a kind, ascending. OSError (EPERM) when the kernel won't tell."""
+    attr = uapi.attr_get_id()
+    command = _BY_ID[kind][0]
+    while True:
+        try:
+            bpf(command, attr)
+        except OSError as error:
+            if error.errno == errno.ENOENT:
+                return
+            raise
+        yield attr.next_id
+        attr.start_id = attr.next_id
+
+
+def fd_by_id(kind: str, id: int, flags: int = 0) -> int:
+    """A new file descriptor for an object; flags: BPF_F_RDONLY for maps."""
+    return bpf(_BY_ID[kind][1], uapi.attr_get_id(start_id=id, open_flags=flags))
+
+
+def obj_get(path: str, flags: int = 0) -> int:
+    """A new file descriptor for a pinned object."""
+    name = ctypes.create_string_buffer(os.fsencode(path))
+    return bpf(uapi.BPF_OBJ_GET, uapi.attr_obj(pathname=ctypes.addressof(name), file_flags=flags))
+
+
+def fill_info(fd: int, info: ctypes.Structure) -> None:
+    """Fill an info struct of the fd's kind; pass a zeroed one: kernels since 6.18 leave alone what they don't set."""
+    bpf(uapi.BPF_OBJ_GET_INFO_BY_FD, uapi.attr_info(fd, ctypes.sizeof(info), ctypes.addressof(info)))
+
+
+def task_fd_query(pid: int, fd: int) -> tuple[int, int, int, int, bytes]:
+    """(prog id, fd type, probe offset, probe address, name) of a perf event that runs a program."""
+    name = ctypes.create_string_buffer(_FD_TYPE_NAMES)
+    attr = uapi.attr_task_fd_query(pid=pid, fd=fd, buf=ctypes.addressof(name), buf_len=len(name))
+    bpf(uapi.BPF_TASK_FD_QUERY, attr)
+    return attr.prog_id, attr.fd_type, attr.probe_offset, attr.probe_addr, name.value
+
+
+def prog_query(attach_type: str, target: int, links: bool = False) -> list[tuple[int, int, int, int]]:
+    """(prog id, its flags, link id, its flags) of all programs at a hook, in the order in which they run.
+
+    target: a descriptor (network namespace, cgroup) or an ifindex; links: ask for all four, which only the hooks of
+    network devices answer, else just the ids. OSError: EINVAL for a hook that the kernel does not have.
+    """
+    attr = uapi.attr_query(target_fd=target, attach_type=uapi.ATTACH_TYPES.index(attach_type))
+    fields = ("prog_ids", "prog_attach_flags", "link_ids", "link_attach_flags") if links else ("prog_ids",)
+    count = _QUERY_PROGS
+    while True:
+        arrays = [(ctypes.c_uint32 * count)() for _ in fields]
+        for field, array in zip(fields, arrays, strict=True):
+            setattr(attr, field, ctypes.addressof(array))
+        attr.count = count
+        try:
+            bpf(uapi.BPF_PROG_QUERY, attr)
+        except OSError as error:
+            if error.errno != errno.ENOSPC or attr.count <= count:
+                raise
+            count = attr.count
+            continue
+        rows = [array[: attr.count] for array in arrays]
+        rows += [[0] * attr.count] * (4 - len(rows))
+        return list(zip(*rows, strict=True))

@@ -1,0 +1,223 @@
+"""rtnetlink through pyroute2: XDP and tc programs of the network devices (linux/if_link.h, linux/pkt_cls.h)."""
+
+from __future__ import annotations
+
+import sys
+from importlib.machinery import PathFinder
+from importlib.util import module_from_spec
+
+from ..errors import Error, KernelError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from typing_extensions import Self
+
+
+def _import() -> tuple[Any, Any, Any]:
+    """pyroute2's netlink, netlink.nlsocket and netlink.exceptions, without the rest of the package.
+
+    Its `__init__` imports each of its forty modules (90 of 120 ms), whichever of them is asked for. A package that has
+    a path but did not run stands in for it while these three are imported; they stay ours alone, so that whoever
+    imports pyroute2 later gets all of it.
+    """
+    if "pyroute2" not in sys.modules:
+        spec = PathFinder.find_spec("pyroute2")
+        if spec is None:
+            raise Error("pyroute2 is not installed, the network can't be asked without it: install python3-pyroute2")
+        sys.modules["pyroute2"] = module_from_spec(spec)
+    else:
+        spec = None
+    try:
+        from pyroute2 import netlink
+        from pyroute2.netlink import exceptions, nlsocket
+    finally:
+        if spec is not None:
+            for name in [name for name in sys.modules if name.partition(".")[0] == "pyroute2"]:
+                del sys.modules[name]
+    return netlink, nlsocket, exceptions
+
+
+netlink, nlsocket, exceptions = _import()
+
+NETLINK_ROUTE = 0
+RTM_NEWLINK, RTM_GETLINK = 16, 18
+RTM_NEWQDISC, RTM_GETQDISC = 36, 38
+RTM_NEWTCLASS, RTM_GETTCLASS = 40, 42
+RTM_NEWTFILTER, RTM_GETTFILTER = 44, 46
+MAX_TRIES = 5
+
+XDP_ATTACHED_MULTI = 4
+# IFLA_XDP_ATTACHED → how bpftool calls the mode, the attribute with its program when there are several
+XDP_MODES = {
+    2: ("generic", "IFLA_XDP_SKB_PROG_ID"),
+    1: ("driver", "IFLA_XDP_DRV_PROG_ID"),
+    3: ("offload", "IFLA_XDP_HW_PROG_ID"),
+}
+# Where filters stand besides the classes and qdiscs: parent → how bpftool calls it
+HOOKS = {0xFFFFFFFF: "root", 0xFFFFFFF2: "clsact/ingress", 0xFFFFFFF3: "clsact/egress"}
+
+
+def _layout(base: Any, *attributes: tuple[int, str, str], **body: Any) -> Any:
+    """A message or attribute class of pyroute2's: (number, name, type) of what is decoded, the rest is passed over.
+
+    A type is one of pyroute2's, or a name in `body`. pyroute2's own classes know no TCA_BPF_ID, and decode ten times
+    as much.
+    """
+    return type(base)(base.__name__, (base,), {"nla_map": attributes, "prefix": "", **body})
+
+
+_xdp = _layout(
+    netlink.nla,
+    (2, "IFLA_XDP_ATTACHED", "uint8"),
+    (4, "IFLA_XDP_PROG_ID", "uint32"),
+    (5, "IFLA_XDP_DRV_PROG_ID", "uint32"),
+    (6, "IFLA_XDP_SKB_PROG_ID", "uint32"),
+    (7, "IFLA_XDP_HW_PROG_ID", "uint32"),
+)
+_ifinfomsg = _layout(
+    netlink.nlmsg,
+    (3, "IFLA_IFNAME", "asciiz"),
+    (43, "IFLA_XDP", "xdp"),
+    xdp=_xdp,
+    fields=(("family", "B"), ("pad", "x"), ("type", "H"), ("index", "i"), ("flags", "I"), ("change", "I")),
+)
+_act_bpf = _layout(netlink.nla, (6, "TCA_ACT_BPF_NAME", "asciiz"), (9, "TCA_ACT_BPF_ID", "uint32"))
+_action = _layout(netlink.nla, (1, "TCA_ACT_KIND", "asciiz"), (2, "TCA_ACT_OPTIONS", "act_bpf"), act_bpf=_act_bpf)
+_actions = _layout(netlink.nla, *[(prio, "action", "action") for prio in range(1, 33)], action=_action)
+_cls_bpf = _layout(
+    netlink.nla,
+    (1, "TCA_BPF_ACT", "actions"),
+    (7, "TCA_BPF_NAME", "asciiz"),
+    (11, "TCA_BPF_ID", "uint32"),
+    actions=_actions,
+)
+_TCMSG = (("family", "B"), ("pad", "3x"), ("index", "i"), ("handle", "I"), ("parent", "I"), ("info", "I"))
+# Options differ by kind, and only filters' are of interest.
+_tcmsg = _layout(netlink.nlmsg, (1, "TCA_KIND", "asciiz"), fields=_TCMSG)
+_filter = _layout(
+    netlink.nlmsg,
+    (1, "TCA_KIND", "asciiz"),
+    (2, "TCA_OPTIONS", "options"),
+    fields=_TCMSG,
+    options=staticmethod(lambda filter, **_: _cls_bpf if filter.get_attr("TCA_KIND") == "bpf" else filter.hex),
+)
+
+
+class Device:
+    """A network device. xdp: (mode, program id) of each XDP program, modes in bpftool's words."""
+
+    __slots__ = ("index", "name", "xdp")
+
+    def __init__(self, index: int, name: str, xdp: list[tuple[str, int]]) -> None:
+        self.index = index
+        self.name = name
+        self.xdp = xdp
+
+
+class Filter:
+    """A cls_bpf filter of tc.
+
+    place: the kind of the class or qdisc that it hangs on, or a row of HOOKS; name, prog_id: None for classic BPF;
+    actions: (name, program id) of its act_bpf actions, None when it has no actions at all.
+    """
+
+    __slots__ = ("actions", "name", "place", "prog_id")
+
+    def __init__(
+        self, place: str, name: str | None, prog_id: int | None, actions: list[tuple[str | None, int | None]] | None
+    ) -> None:
+        self.place = place
+        self.name = name
+        self.prog_id = prog_id
+        self.actions = actions
+
+
+class Netlink:
+    """A socket to the kernel's rtnetlink, in the current network namespace. Its methods raise Error."""
+
+    def __init__(self) -> None:
+        try:
+            self._socket = nlsocket.NetlinkSocket(NETLINK_ROUTE)
+            self._socket.bind()
+        except OSError as error:
+            raise KernelError("can't open a netlink socket", error.errno or 0, status=255) from None
+        self._socket.register_policy(
+            {RTM_NEWLINK: _ifinfomsg, RTM_NEWQDISC: _tcmsg, RTM_NEWTCLASS: _tcmsg, RTM_NEWTFILTER: _filter}
+        )
+        self._qdiscs: list[Any] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def devices(self) -> list[Device]:
+        """All network devices, by index."""
+        found = []
+        for message in self._dump("network devices", RTM_GETLINK, _ifinfomsg):
+            xdp = message.get_attr("IFLA_XDP")
+            found.append(Device(message["index"], message.get_attr("IFLA_IFNAME") or "", _xdp_programs(xdp)))
+        return found
+
+    def filters(self, index: int) -> Iterator[Filter]:
+        """The BPF filters of a device: on its classes, on its qdiscs, at its hooks."""
+        for parent, place in self._places(index):
+            for message in self._dump("tc filters", RTM_GETTFILTER, _filter, index, parent):
+                options = message.get_attr("TCA_OPTIONS")
+                # The first message of each priority describes no filter: it has no options.
+                if options is not None and message.get_attr("TCA_KIND") == "bpf":
+                    yield _filter_of(place, options)
+
+    def _places(self, index: int) -> Iterator[tuple[int, str]]:
+        """(handle, kind) of what filters may hang on."""
+        for message in self._dump("tc classes", RTM_GETTCLASS, _tcmsg, index):
+            yield message["handle"], message.get_attr("TCA_KIND")
+        if self._qdiscs is None:
+            self._qdiscs = self._dump("qdiscs", RTM_GETQDISC, _tcmsg)  # always those of all devices
+        for message in self._qdiscs:
+            if message["index"] == index:
+                yield message["handle"], message.get_attr("TCA_KIND")
+        yield from HOOKS.items()
+
+    def _dump(self, what: str, type: int, layout: Any, index: int = 0, parent: int = 0) -> list[Any]:
+        """All answers to a request. A dump during which something changed is not whole, and is asked for again."""
+        for _ in range(MAX_TRIES):
+            message = layout()
+            message["index"] = index
+            if parent:
+                message["parent"] = parent
+            try:
+                return list(self._socket.nlm_request(message, type))
+            except exceptions.NetlinkDumpInterrupted:
+                continue
+            except exceptions.NetlinkError as error:
+                raise KernelError(f"can't list {what}", error.code, status=255) from None
+        raise Error(f"can't list {what}: they keep changing")
+
+
+def _xdp_programs(xdp: Any) -> list[tuple[str, int]]:
+    """(mode, program id) of what IFLA_XDP says; one program at most, unless it says XDP_ATTACHED_MULTI."""
+    attached = xdp.get_attr("IFLA_XDP_ATTACHED") if xdp is not None else 0
+    if not attached:
+        return []
+    if attached != XDP_ATTACHED_MULTI:
+        mode = XDP_MODES[attached][0] if attached in XDP_MODES else str(attached)
+        return [(mode, xdp.get_attr("IFLA_XDP_PROG_ID") or 0)]
+    ids = [(mode, xdp.get_attr(attribute)) for mode, attribute in XDP_MODES.values()]
+    return [(mode, id) for mode, id in ids if id]
+
+
+def _filter_of(place: str, options: Any) -> Filter:
+    actions = options.get_attr("TCA_BPF_ACT")
+    if actions is not None:
+        bodies = [action.get_attr("TCA_ACT_OPTIONS") for action in actions.get_attrs("action") if _is_bpf(action)]
+        actions = [(body.get_attr("TCA_ACT_BPF_NAME"), body.get_attr("TCA_ACT_BPF_ID")) for body in bodies if body]
+    return Filter(place, options.get_attr("TCA_BPF_NAME"), options.get_attr("TCA_BPF_ID"), actions)
+
+
+def _is_bpf(action: Any) -> bool:
+    return bool(action.get_attr("TCA_ACT_KIND") == "bpf")

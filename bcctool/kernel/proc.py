@@ -1,0 +1,165 @@
+"""/proc, mounts and the bpf file system: what the kernel says in files (proc(5), Documentation/bpf)."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from ..errors import Error, KernelError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BPF_FS_MAGIC = 0xCAFE4A11
+DEFAULT_BPFFS = "/sys/fs/bpf"
+_COMM_SIZE = 15
+_ESCAPES = {"\\040": " ", "\\011": "\t", "\\012": "\n", "\\134": "\\"}
+
+
+def fdinfo(fd: int | str, pid: int | str = "self") -> dict[str, str]:
+    """/proc/PID/fdinfo/FD as a dict, values stripped; empty when it cannot be read."""
+    try:
+        descriptor = os.open(f"/proc/{pid}/fdinfo/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            text = os.read(descriptor, 4096)
+        finally:
+            os.close(descriptor)
+    except OSError:
+        return {}
+    lines = (line.partition(":") for line in text.decode("ascii", "replace").splitlines())
+    return {key: value.strip() for key, _, value in lines}
+
+
+def pids() -> Iterator[int]:
+    """The processes at this moment."""
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            yield int(name)
+
+
+def descriptors(pid: int) -> Iterator[tuple[str, str]]:
+    """(fd, what /proc/PID/fd links it to) of one process; nothing when it is gone or not ours to see."""
+    directory = f"/proc/{pid}/fd"
+    try:
+        names = os.listdir(directory)
+    except OSError:
+        return
+    for name in names:
+        try:
+            yield name, os.readlink(f"{directory}/{name}")
+        except OSError:
+            continue
+
+
+def comm(pid: int) -> str:
+    """The command name of a process, empty when it is gone."""
+    try:
+        with open(f"/proc/{pid}/comm", "rb", buffering=0) as file:
+            return file.read(64).rstrip(b"\n")[:_COMM_SIZE].decode("utf-8", "backslashreplace")
+    except OSError:
+        return ""
+
+
+def mounts(*types: str) -> Iterator[str]:
+    """The mount points of file systems of these types, in mount order."""
+    with open("/proc/mounts", encoding="utf-8", errors="surrogateescape") as file:
+        for line in file:
+            _, path, type_, *_ = line.split(" ")
+            if type_ in types:
+                for escape, character in _ESCAPES.items():
+                    path = path.replace(escape, character)
+                yield path
+
+
+def boot_time_ns() -> int:
+    """CLOCK_REALTIME minus CLOCK_BOOTTIME, in nanoseconds: what turns a program's load time into an epoch."""
+    import time
+
+    return time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
+def is_bpffs(path: str) -> bool:
+    """Whether an existing path lies on a bpf file system."""
+    import ctypes
+
+    buffer = (ctypes.c_long * 16)()  # struct statfs: 120 bytes, f_type first, on every 64-bit Linux
+    if ctypes.CDLL(None, use_errno=True).statfs(os.fsencode(path), buffer):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return int(buffer[0]) == BPF_FS_MAGIC
+
+
+def require_bpffs(directory: str, nomount: bool = False) -> None:
+    """Make sure that pins can be made in `directory`: on a bpffs, or in an empty /sys/fs/bpf, which gets one mounted.
+
+    Error otherwise: mounting over a directory of the user's would hide what is in it.
+    """
+    try:
+        if is_bpffs(directory):
+            return
+        mountable = os.path.realpath(directory) == DEFAULT_BPFFS and not os.listdir(directory)
+    except OSError as error:
+        raise Error(f"can't pin in {directory}: {error.strerror}") from None
+    if nomount or not mountable:
+        hint = " and -n forbids to mount one" if nomount and mountable else f": pin below {DEFAULT_BPFFS}"
+        raise Error(f"{directory} is not in a bpf file system (bpffs){hint}")
+    _mount("bpf", DEFAULT_BPFFS, "mode=0700")
+
+
+def _mount(type_: str, target: str, data: str) -> None:
+    import ctypes
+
+    name = type_.encode()
+    if ctypes.CDLL(None, use_errno=True).mount(name, target.encode(), name, 0, data.encode()):
+        number = ctypes.get_errno()
+        hint = " (are you root?)" if number == errno.EPERM else ""
+        raise Error(f"can't mount a {type_} file system on {target}: {os.strerror(number)}{hint}")
+
+
+class KernelSymbols:
+    """/proc/kallsyms, read on first use: 45 ms, so only what prints addresses asks."""
+
+    def __init__(self) -> None:
+        self._text: bytes | None = None
+
+    def _lines(self) -> bytes:
+        if self._text is None:
+            try:
+                with open("/proc/kallsyms", "rb", buffering=0) as file:
+                    self._text = b"\n" + file.readall()
+            except OSError:
+                self._text = b""
+        return self._text
+
+    def name(self, address: int) -> str:
+        """The symbol at exactly this address, empty if none is or the kernel hides them."""
+        text = self._lines()
+        at = text.find(b"\n%016x " % address) if address else -1
+        return text[at + 20 : text.find(b"\n", at + 1)].partition(b"\t")[0].decode() if at >= 0 else ""
+
+    def address(self, name: str) -> int:
+        """The address of a symbol, 0 if there is none or the kernel hides it."""
+        text = self._lines()
+        at = text.find(b" %s\n" % name.encode())
+        return int(text[at - 18 : at - 2], 16) if at >= 0 else 0
+
+
+def read_file(path: str, what: str = "") -> bytes:
+    """The bytes of a file that the user named; Error with path and reason."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise KernelError(what or f"can't read {path}", error.errno or errno.EIO, status=255) from None
+
+
+_cpu_counts: list[int] = []
+
+
+def possible_cpus() -> int:
+    """How many CPUs the kernel has per-CPU data for: those of /sys/devices/system/cpu/possible, such as "0-3,8"."""
+    if not _cpu_counts:
+        ranges = read_file("/sys/devices/system/cpu/possible").decode("ascii", "replace").split(",")
+        for first, _, last in (part.strip().partition("-") for part in ranges):
+            _cpu_counts.append(int(last or first) - int(first) + 1)
+    return sum(_cpu_counts)
