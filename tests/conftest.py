@@ -1,0 +1,198 @@
+"""Fixtures: namespaces of one's own, compiled programs, and a watch over what kernel tests leave behind."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bcctool.kernel import bpf, proc
+from bcctool.objects.owners import owners
+from bcctool.objects.pins import pins
+
+ROOT = Path(__file__).resolve().parent.parent
+PROGRAMS = ROOT / "tests" / "programs"
+BCCTOOL = (sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); "
+           "from bcctool.cli import main; sys.exit(main())")  # fmt: skip
+KINDS = (bpf.PROG, bpf.MAP, bpf.LINK)
+GRACE_S = 2.0  # the kernel frees objects after an RCU grace period, some after two
+NEW_NAMESPACES = ("unshare", "--mount", "--net", "--propagation", "private")
+PREPARE = "mount -t bpf bpf /sys/fs/bpf && ip link set lo up && echo ready && exec sleep infinity"
+
+Ids = dict[str, set[int]]
+
+
+class Sandbox:
+    """A mount and a network namespace of a test's own, with an empty bpffs at /sys/fs/bpf."""
+
+    def __init__(self) -> None:
+        self.holder = subprocess.Popen([*NEW_NAMESPACES, "sh", "-c", PREPARE], stdout=subprocess.PIPE, text=True)
+        assert self.holder.stdout is not None
+        if self.holder.stdout.readline() != "ready\n":
+            self.close()
+            pytest.skip("no namespaces of our own here (unshare or mount -t bpf failed)")
+
+    def run(self, *words: str | os.PathLike[str], status: int | None = 0, **options: Any) -> Completed:
+        """Run a command inside; stdout and stderr are captured as text. `status` is asserted, None takes any."""
+        return run("nsenter", "-t", str(self.holder.pid), "-m", "-n", "--", *words, status=status, **options)
+
+    def bcctool(self, *words: str | os.PathLike[str], status: int | None = 0, **options: Any) -> Completed:
+        """Run bcctool inside."""
+        return self.run(*BCCTOOL, *words, status=status, **options)
+
+    def close(self) -> None:
+        """End the process that holds the namespaces; pins and attachments go with them."""
+        self.holder.kill()
+        self.holder.communicate()
+
+
+Completed = subprocess.CompletedProcess[str]
+
+
+def run(*words: str | os.PathLike[str], status: int | None = 0, **options: Any) -> Completed:
+    """Run a command, stdout and stderr captured as text; `status` is asserted, None takes any."""
+    keywords: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 120, **options}
+    done: Completed = subprocess.run([os.fspath(word) for word in words], **keywords)
+    assert status is None or done.returncode == status, (
+        f"{' '.join([os.fspath(word) for word in words[-6:]])}: status {done.returncode}\n{done.stdout}{done.stderr}"
+    )
+    return done
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    """A Sandbox: `sandbox.run("ip", "link")`, `sandbox.bcctool("prog", "show")`."""
+    box = Sandbox()
+    yield box
+    box.close()
+
+
+@pytest.fixture(scope="session")
+def bcctool() -> Callable[..., Completed]:
+    """Run bcctool in the test's own namespaces: `bcctool("version", status=0)`."""
+
+    def call(*words: str | os.PathLike[str], status: int | None = 0, **options: Any) -> Completed:
+        return run(*BCCTOOL, *words, status=status, **options)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def compile_c(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Compile BPF C with clang: `compile_c("counter.c", "-g", "-DBTF")`, the path of the object.
+
+    A relative source is one of tests/programs. Objects are kept for the session, by content and flags.
+    """
+    if not shutil.which("clang"):
+        pytest.skip("clang is not installed")
+    base = tmp_path_factory.getbasetemp()
+    directory = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "objects"
+    directory.mkdir(exist_ok=True)
+    include = f"-I/usr/include/{sysconfig.get_config_var('MULTIARCH')}"
+
+    def compile(source: str | os.PathLike[str], *flags: str, target: str = "bpf") -> Path:
+        path = PROGRAMS / source
+        command = ["clang", "-O2", "-target", target, include, *flags, "-c", str(path)]
+        key = hashlib.sha256(path.read_bytes() + "\0".join(command).encode()).hexdigest()[:12]
+        out = directory / f"{path.stem}-{key}.o"
+        if not out.exists():
+            partial = out.with_suffix(f".{os.getpid()}")
+            run(*command, "-o", partial)
+            partial.rename(out)
+        return out
+
+    return compile
+
+
+def no_bpf() -> str:
+    """Why kernel tests can't run here, empty when they can."""
+    try:
+        next(bpf.ids(bpf.PROG), None)
+    except OSError as error:
+        return f"the kernel lets us use no BPF: {error.strerror} (root, and a kernel with bpf(2), are needed)"
+    return "" if os.geteuid() == 0 else "not root"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Kernel tests run one after another, in one process: they count the machine's objects."""
+    for item in items:
+        if item.path.is_relative_to(ROOT / "tests" / "kernel"):
+            item.add_marker("kernel")
+        if item.get_closest_marker("kernel"):
+            item.add_marker(pytest.mark.xdist_group("kernel"))
+
+
+def loaded() -> Ids:
+    return {kind: set(bpf.ids(kind)) for kind in KINDS}
+
+
+def pinned() -> set[str]:
+    return {path for kind in KINDS for paths in pins(kind).values() for path in paths}
+
+
+def of_others(kind: str) -> set[int]:
+    """Ids of a kind that others are at work with: held by or pinned for processes that this one did not start."""
+    parents = {pid: parent_of(pid) for pid in proc.pids()}
+    ours = {os.getpid()}
+    for pid in sorted(parents):
+        if parents[pid] in ours:
+            ours.add(pid)
+    held = {id for id, holders in owners(kind).items() if any(holder["pid"] not in ours for holder in holders)}
+    elsewhere = {mount_namespace(pid): pid for pid in parents if pid not in ours}
+    elsewhere.pop(mount_namespace(os.getpid()), None)
+    return held.union(*(pinned_in(pid, kind) for pid in elsewhere.values()))
+
+
+def pinned_in(pid: int, kind: str) -> set[int]:
+    """Ids of a kind that are pinned in the mount namespace of a process; nothing when we can't look into it."""
+    listing = run("nsenter", "-t", str(pid), "-m", "--", *BCCTOOL, "-jf", kind, "show", status=None).stdout
+    try:
+        return {record["id"] for record in json.loads(listing) if record["pinned"]}
+    except (ValueError, TypeError, KeyError):
+        return set()
+
+
+def mount_namespace(pid: int) -> str:
+    try:
+        return os.readlink(f"/proc/{pid}/ns/mnt")
+    except OSError:
+        return ""
+
+
+def parent_of(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+@pytest.fixture(autouse=True)
+def leaves_nothing(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Around each kernel test: no program, map, link or pin may be left that was not there before."""
+    if not request.node.get_closest_marker("kernel"):
+        yield
+        return
+    if reason := no_bpf():
+        pytest.skip(reason)
+    ids, paths = loaded(), pinned()
+    yield
+    gc.collect()
+    deadline = time.monotonic() + GRACE_S
+    while any((left := {kind: now - ids[kind] for kind, now in loaded().items()}).values()):
+        if time.monotonic() > deadline:
+            left = {kind: found - of_others(kind) for kind, found in left.items()}
+            assert not any(left.values()), f"left in the kernel: {left}"
+            break
+        time.sleep(0.02)
+    assert pinned() <= paths, f"left on a bpffs: {pinned() - paths}"
