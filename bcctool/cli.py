@@ -1,0 +1,204 @@
+"""argv → family → verb → renderer; errors → message and exit status. bpftool's grammar: getopt_long, prefixes."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+
+from .errors import GENERIC, Error
+from .output import Output, dumps, printable, render
+from .verbs import Args, Family, Options, Usage, Verb
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# letter, long name (empty: none), whether a word follows, attributes of Options that it sets
+OPTIONS = (
+    ("j", "json", False, ("json",)),
+    ("p", "pretty", False, ("json", "pretty")),
+    ("f", "bpffs", False, ("bpffs",)),
+    ("m", "mapcompat", False, ("mapcompat",)),
+    ("n", "nomount", False, ("nomount",)),
+    ("d", "debug", False, ("debug",)),
+    ("B", "base-btf", True, ("base_btf",)),
+    ("V", "version", False, ("version",)),
+    ("h", "help", False, ("help",)),
+)
+# In the order in which prefixes are tried: bpftool's first.
+OBJECTS = ("help", "batch", "prog", "map", "perf", "net", "btf", "version", "object")
+_COMMANDS = ("help", "batch", "version")  # objects that are commands themselves
+SIGPIPE_STATUS = 141  # what a shell shows for a command that died of SIGPIPE
+SIGINT_STATUS = 130
+
+HELP = """\
+Usage: bcctool [OPTIONS] OBJECT { COMMAND | help }
+       bcctool batch file FILE
+       bcctool version
+
+       OBJECT := { prog | map | perf | net | btf | object }
+       OPTIONS := { {-j|--json} [{-p|--pretty}] | {-d|--debug} | {-f|--bpffs} |
+                    {-m|--mapcompat} | {-n|--nomount} | {-B|--base-btf FILE} |
+                    {-V|--version} }
+"""
+
+
+def parse_options(argv: Sequence[str]) -> tuple[Options, list[str]]:
+    """Split argv into options, which may stand anywhere before `--`, and words. Usage for an unknown option."""
+    options, words = Options(), []
+    rest = list(argv)
+    while rest and not options.help:
+        word = rest.pop(0)
+        if word == "--":
+            words += rest
+            break
+        if word.startswith("--"):
+            _set(options, _long(word), "", rest, word)
+        elif word.startswith("-") and word != "-":
+            letters = word[1:]
+            while letters:
+                row = next((row for row in OPTIONS if row[0] == letters[0]), None)
+                letters = _set(options, row, letters[1:], rest, f"-{letters[0]}")
+        else:
+            words.append(word)
+    return options, words
+
+
+_Row = tuple[str, str, bool, tuple[str, ...]]
+
+
+def _long(word: str) -> _Row | None:
+    """The only option that a `--word` abbreviates."""
+    rows = [row for row in OPTIONS if row[1].startswith(word[2:])]
+    exact = [row for row in rows if row[1] == word[2:]]
+    return exact[0] if exact else rows[0] if len(rows) == 1 else None
+
+
+def _set(options: Options, row: _Row | None, letters: str, rest: list[str], word: str) -> str:
+    """Set an option, its word taken from the bundle or the rest of argv; the letters of the bundle that are left."""
+    if row is None:
+        raise Usage(f"unrecognized option '{word}'")
+    _, _, takes_word, attributes = row
+    if takes_word and not letters and not rest:
+        raise Usage(f"option '{word}' needs a word")
+    for attribute in attributes:
+        setattr(options, attribute, (letters or rest.pop(0)) if takes_word else True)
+    return "" if takes_word else letters
+
+
+class Session:
+    """One run of the program: its options and output, shared by all lines of a batch."""
+
+    def __init__(self, options: Options, out: Output) -> None:
+        self.options = options
+        self.out = out
+
+    def execute(self, words: Sequence[str]) -> int:
+        """Run one command and report what fails; its exit status."""
+        depth = self.out.depth
+        try:
+            return self.dispatch(list(words))
+        except Usage as error:
+            self.report(error)
+        except RecursionError:
+            self.report(Error("the input nests too deeply"))
+        except OSError as error:
+            if error.errno in (errno.EPIPE, errno.ENOSPC):
+                raise
+            self.report(Error(f"{error.filename or ' '.join(words[:2])}: {error.strerror or error}"))
+        except Error as error:
+            self.report(error)
+            return error.status
+        finally:
+            self.out.depth = depth
+        return GENERIC
+
+    def dispatch(self, words: list[str]) -> int:
+        """Find the object and the verb, run it, render its result."""
+        word = words.pop(0) if words else "help"
+        name = next((name for name in OBJECTS if name.startswith(word)), None)
+        if name is None:
+            raise Usage(HELP)
+        if name in _COMMANDS:
+            return self.command(name, words)
+        family = load_family(name)
+        typed = words.pop(0) if words else ""
+        verb = family.find(typed)
+        if verb is None or ("help".startswith(typed) and typed):
+            if verb is None and not "help".startswith(typed):
+                raise Usage(family.help(word))
+            return self.help(family.help(word))
+        return self.run(verb, Args(words, self.options, verb.name), family.help(word))
+
+    def run(self, verb: Verb, args: Args, usage: str) -> int:
+        """Run a verb; words that make no command are answered with the family's usage."""
+        try:
+            return render(verb.run(args), verb.text, self.out)
+        except Usage as error:
+            raise Usage((error.message and f"Error: {error.message}\n") or usage) from None
+
+    def command(self, name: str, words: list[str]) -> int:
+        """An object that is a command itself."""
+        if name == "help":
+            return self.help(HELP)
+        from .commands import batch, version
+
+        if name == "batch":
+            return batch.run(Args(words, self.options, "batch"), self)
+        return render(version.record(), version.text, self.out)
+
+    def help(self, text: str) -> int:
+        if self.out.is_json:
+            self.out.write("null")
+        else:
+            self.out.flush()
+            sys.stderr.write(text)
+        return 0
+
+    def report(self, error: Error) -> None:
+        """Show an error where bpftool does: stderr, or an object in the JSON output."""
+        if isinstance(error, Usage):
+            self.help(error.message)
+        elif self.out.is_json:
+            self.out.write(dumps({"error": error.message}, self.out.style == "pretty", self.out.depth))
+        else:
+            self.out.flush()
+            sys.stderr.write(f"Error: {printable(error.message)}\n")
+        if error.detail:
+            sys.stderr.write("".join(f"{printable(line)}\n" for line in error.detail.split("\n")))
+
+
+def load_family(name: str) -> Family:
+    """Import a family's module."""
+    from importlib import import_module
+
+    return Family(name, import_module(f".commands.{name}", __package__))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line: its exit status."""
+    try:
+        options, words = parse_options(sys.argv[1:] if argv is None else argv)
+    except Usage as error:
+        sys.stderr.write(f"Error: {printable(error.message)}\n{HELP}")
+        return GENERIC
+    out = Output(options.style)
+    session = Session(options, out)
+    try:
+        if options.help or options.version:
+            words = ["help" if options.help else "version"]
+        status = session.execute(words)
+        if out.is_json:
+            out.write("\n")
+        out.flush()
+        return status
+    except KeyboardInterrupt:
+        return SIGINT_STATUS
+    except OSError as error:
+        # Python would flush stdout once more at exit and complain about the same thing.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if error.errno == errno.EPIPE:
+            return SIGPIPE_STATUS
+        sys.stderr.write(f"Error: can't write the output: {error.strerror}\n")
+        return GENERIC

@@ -1,0 +1,137 @@
+"""prog: what programs are loaded, their code, and loading more."""
+
+from __future__ import annotations
+
+import os
+
+from ..errors import Error
+from ..kernel import bpf, proc
+from ..objects.owners import owners
+from ..objects.prog import Prog
+from ..output import dumps, printable
+from ..verbs import Args, verb
+from . import prog_dump, select
+from .listing import Owners, Paths, holders, holders_text, memlock, pinned_paths, pinned_text
+from .prog_header import header, header_text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Any
+
+HELP = """
+PROG := { id PROG_ID | pinned FILE | tag PROG_TAG | name PROG_NAME }
+MAP := { id MAP_ID | pinned FILE | name MAP_NAME }
+"""
+NS_PER_S = 1_000_000_000
+
+
+def describe(prog: Prog, paths: Paths | None, held: Owners, boot_ns: int) -> dict[str, Any]:
+    """The record of `show`. paths: of pinned programs by id, None unless asked for; held: owners by id."""
+    info = prog.info
+    record = header(prog)
+    if info.load_time:
+        record |= {"loaded_at": (boot_ns + info.load_time) // NS_PER_S, "uid": info.created_by_uid}
+    record |= {"orphaned": False, "bytes_xlated": info.xlated_prog_len, "jited": bool(info.jited_prog_len)}
+    if info.jited_prog_len:
+        record["bytes_jited"] = info.jited_prog_len
+    record |= memlock(prog.fd)
+    map_ids = prog.map_ids
+    if map_ids:
+        record["map_ids"] = map_ids
+    if info.btf_id:
+        record["btf_id"] = info.btf_id
+    record |= pinned_paths(paths, info.id) | holders(held, info.id)
+    values = metadata(map_ids)
+    if values:
+        record["metadata"] = values
+    return record
+
+
+def metadata(map_ids: list[int]) -> dict[str, Any]:
+    """The values of `bpf_metadata_*` variables in a program's .rodata, by name without that prefix."""
+    if not map_ids:
+        return {}
+    from ..objects.map import Map
+
+    return Map.metadata(map_ids)
+
+
+def text(record: dict[str, Any]) -> str:
+    """A program as `prog show` prints it."""
+    text = header_text(record)
+    if "loaded_at" in record:
+        import time
+
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(record["loaded_at"]))
+        text += f"\n\tloaded_at {stamp}  uid {record['uid']}"
+    text += f"\n\txlated {record['bytes_xlated']}B"
+    text += f"  jited {record['bytes_jited']}B" if record["jited"] else "  not jited"
+    text += f"  memlock {record['bytes_memlock']}B" if "bytes_memlock" in record else ""
+    text += "  orphaned" if record["orphaned"] else ""
+    if "map_ids" in record:
+        text += "  map_ids " + ",".join(map(str, record["map_ids"]))
+    text += pinned_text(record)
+    text += f"\n\tbtf_id {record['btf_id']}" if "btf_id" in record else ""
+    text += holders_text(record)
+    if "metadata" in record:
+        lines = [f"\n\t\t{printable(name)} = {dumps(value)}" for name, value in record["metadata"].items()]
+        text += "\n\tmetadata:" + "".join(lines)
+    return text + "\n"
+
+
+@verb("[PROG]", text=text, alias="list")
+def show(args: Args) -> Any:
+    """Show loaded programs."""
+    if len(args) not in (0, 2):
+        raise Error(f"what is '{args.peek()}'?")
+    selected = select.progs(args) if args else None
+    from ..objects.pins import pins
+
+    paths = pins(bpf.PROG) if args.options.bpffs else None
+    held = owners(bpf.PROG)
+    boot_ns = proc.boot_time_ns()
+    if selected is not None and len(selected) == 1:
+        return describe(selected[0], paths, held, boot_ns)
+    return rows(selected if selected is not None else Prog.all(), paths, held, boot_ns)
+
+
+def rows(progs: Iterable[Prog], paths: Paths | None, held: Owners, boot_ns: int) -> Iterator[dict[str, Any]]:
+    """One record per program, each closed when it is described."""
+    for prog in progs:
+        with prog:
+            yield describe(prog, paths, held, boot_ns)
+
+
+@verb("{ xlated | jited } PROG [{ file FILE | opcodes | linum }]...", text=prog_dump.text)
+def dump(args: Args) -> Any:
+    """Show a program's translated or native instructions."""
+    kind = args.accept(*prog_dump.KINDS)
+    if kind is None:
+        raise Error(f"expected 'xlated' or 'jited', got: {args.peek() or 'nothing'}")
+    selected = select.progs(args)
+    options = prog_dump.Options(args)
+    if len(selected) == 1:
+        return prog_dump.KINDS[kind](selected[0], options)
+    if options.file:
+        raise Error("several programs matched")
+    return [header(prog) | {"insns": prog_dump.KINDS[kind](prog, options)} for prog in selected]
+
+
+@verb("PROG FILE")
+def pin(args: Args) -> None:
+    """Pin a program."""
+    args.require(3)
+    prog = select.prog(args)
+    path = args.next("file path")
+    args.end()
+    proc.require_bpffs(os.path.dirname(path) or ".", args.options.nomount)
+    prog.pin(path)
+
+
+@verb("OBJ PATH [type TYPE] [map { idx IDX | name NAME } MAP]... [pinmaps DIR]")
+def load(args: Args) -> None:
+    """Load the first program of an object file and pin it."""
+    from . import prog_load
+
+    prog_load.run(args)

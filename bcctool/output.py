@@ -1,0 +1,136 @@
+"""Renderers: records as plain text, JSON or pretty JSON, in the layout of bpftool's writers."""
+
+from __future__ import annotations
+
+import sys
+
+from .errors import Error
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import Any
+
+INDENT = "    "
+_FLUSH_AT = 1 << 16
+
+_JSON_ESCAPES = {code: f"\\u{code:04x}" for code in (*range(32), *range(127, 160))}
+_JSON_ESCAPES |= {9: "\\t", 10: "\\n", 13: "\\r", 12: "\\f", 8: "\\b", 92: "\\\\", 34: '\\"'}
+# What may stand in a name but must not reach a terminal: C0 and C1 controls.
+_TEXT_ESCAPES = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
+
+
+class Rendered:
+    """A result that writes itself: `chunks(style, depth)` yields finished text, for results too large for records.
+
+    `status` is the command's, looked at when all is written.
+    """
+
+    def __init__(self, chunks: Callable[[str, int], Iterable[str]], status: int = 0) -> None:
+        self.chunks = chunks
+        self.status = status
+
+
+class Output:
+    """Where a command's result goes: stdout, in one style; `depth` counts the JSON containers around it."""
+
+    def __init__(self, style: str, stream: Any = None) -> None:
+        self.style = style
+        self.depth = 0
+        self._stream = stream if stream is not None else sys.stdout.buffer
+        self._parts: list[str] = []
+        self._size = 0
+
+    @property
+    def is_json(self) -> bool:
+        return self.style != "plain"
+
+    def write(self, text: str) -> None:
+        self._parts.append(text)
+        self._size += len(text)
+        if self._size > _FLUSH_AT:
+            self.flush()
+
+    def flush(self) -> None:
+        self._stream.write("".join(self._parts).encode("utf-8", "replace"))
+        self._stream.flush()
+        self._parts.clear()
+        self._size = 0
+
+
+def printable(text: str) -> str:
+    """Text that is safe on a terminal: control characters as \\xNN."""
+    return text if text.isprintable() else text.translate(_TEXT_ESCAPES)
+
+
+def quote(text: str) -> str:
+    """A JSON string."""
+    if text.isprintable() and '"' not in text and "\\" not in text:
+        return f'"{text}"'
+    return f'"{text.translate(_JSON_ESCAPES)}"'
+
+
+def newline(pretty: bool, depth: int) -> str:
+    """What stands before a name or a closing bracket at a depth."""
+    return "\n" + INDENT * depth if pretty else ""
+
+
+def dumps(value: Any, pretty: bool = False, depth: int = 0) -> str:
+    """A value as JSON; pretty puts each name on a line of its own, and array elements side by side, as bpftool does."""
+    if isinstance(value, str):
+        return quote(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None:
+        return "null"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, dict):
+        colon = '": ' if pretty else '":'
+        before, inner = newline(pretty, depth + 1) + '"', depth + 1
+        body = ",".join([before + quote(key)[1:-1] + colon + dumps(item, pretty, inner) for key, item in value.items()])
+        return f"{{{body}{newline(pretty, depth)}}}" if value else "{}"
+    body = ",".join([dumps(item, pretty, depth + 1) for item in value])
+    return f"[{body}{newline(pretty, depth)}]" if body else "[]"
+
+
+def _array(records: Iterator[Any], out: Output) -> int:
+    """Stream records as an array; an Error in the middle becomes its last element, as in bpftool."""
+    pretty = out.style == "pretty"
+    separator, status = "", 0
+    out.write("[")
+    while True:
+        try:
+            record = next(records)
+        except StopIteration:
+            break
+        except Error as error:
+            record, status = {"error": error.message}, error.status
+        out.write(separator + dumps(record, pretty, out.depth + 1))
+        separator = ","
+        if status:
+            break
+    out.write((newline(pretty, out.depth) if separator else "") + "]")
+    return status
+
+
+def render(result: Any, text: Callable[[Any], str] | None, out: Output) -> int:
+    """Write a verb's result; the exit status (non-zero when an array ended in an error).
+
+    text: one record as plain text. None is JSON's null, and nothing in plain text.
+    """
+    if isinstance(result, Rendered):
+        for chunk in result.chunks(out.style, out.depth):
+            out.write(chunk)
+        return result.status
+    if out.is_json:
+        if result is None or isinstance(result, dict):
+            out.write(dumps(result, out.style == "pretty", out.depth))
+            return 0
+        return _array(iter(result), out)
+    if result is None:
+        return 0
+    assert text is not None, "a verb with a result needs a text"
+    for record in (result,) if isinstance(result, dict) else result:
+        out.write(text(record))
+    return 0

@@ -1,0 +1,158 @@
+"""Verbs and the words they read: bpftool's grammar, where a keyword may be cut to any prefix of it."""
+
+from __future__ import annotations
+
+from .errors import Error
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
+
+ARGUMENT_ERROR = 234  # -EINVAL: what bpftool's pin, attach and detach return for too few words
+
+
+class Usage(Error):
+    """The words make no command: the family's help is shown, status 255; `message` may be empty."""
+
+
+class Options:
+    """The command line's options, one attribute per row of cli.OPTIONS."""
+
+    def __init__(self) -> None:
+        self.json = self.pretty = self.bpffs = self.mapcompat = self.nomount = self.debug = False
+        self.use_loader = self.legacy = self.version = self.help = False
+        self.base_btf: str | None = None
+
+    @property
+    def style(self) -> str:
+        """How results are written: "plain", "json" or "pretty"."""
+        return "pretty" if self.pretty else "json" if self.json else "plain"
+
+
+class Args:
+    """A cursor over the words after the verb, with the options they came with."""
+
+    def __init__(self, words: Iterable[str], options: Options, verb: str = "") -> None:
+        self.words = list(words)
+        self.options = options
+        self.verb = verb
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def peek(self) -> str:
+        """The next word, or an empty string."""
+        return self.words[0] if self.words else ""
+
+    def next(self, what: str = "") -> str:
+        """Take the next word; a missing one is an Error that says `what` was expected, or the usage."""
+        if not self.words:
+            if what:
+                raise Error(f"expected {what}")
+            raise Usage("")
+        return self.words.pop(0)
+
+    def accept(self, *keywords: str) -> str | None:
+        """Take the next word if it is a prefix of a keyword: the first keyword that it abbreviates."""
+        if self.words:
+            for keyword in keywords:
+                if keyword.startswith(self.words[0]):
+                    self.words.pop(0)
+                    return keyword
+        return None
+
+    def expect(self, *keywords: str) -> str:
+        """Like accept, but any other word is an Error."""
+        found = self.accept(*keywords)
+        if found is None:
+            raise Error(f"expected {one_of(keywords)}, got: {self.quoted()}")
+        return found
+
+    def quoted(self) -> str:
+        """The next word for a message."""
+        return f"'{self.peek()}'?" if self.words else "nothing"
+
+    def number(self, what: str) -> int:
+        """Take a number as strtoul with base 0 reads it: decimal, 0x hex, 0 octal."""
+        word = self.next(what)
+        value = parse_number(word)
+        if value is None:
+            raise Error(f"can't parse {word} as {what}")
+        return value
+
+    def require(self, count: int, status: int = ARGUMENT_ERROR) -> None:
+        """Error unless at least `count` words are left."""
+        if len(self.words) < count:
+            noun = "argument" if count == 1 else "arguments"
+            raise Error(f"'{self.verb}' needs at least {count} {noun}, {len(self.words)} found", status)
+
+    def end(self) -> None:
+        """Error if words are left."""
+        if self.words:
+            raise Error(f"expected no more arguments, got: '{self.words[0]}'")
+
+
+def parse_number(word: str) -> int | None:
+    """A non-negative number in C's notation, None when it is not one."""
+    try:
+        if len(word) > 1 and word[0] == "0" and word[1:].isdigit():
+            return int(word, 8)
+        return int(word, 0) if word[:1].isdigit() and "_" not in word else None
+    except ValueError:
+        return None
+
+
+def one_of(keywords: Iterable[str]) -> str:
+    """'a', 'b' or 'c'"""
+    *first, last = [f"'{keyword}'" for keyword in keywords]
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+class Verb:
+    """A command of a family: what `run` returns is what output.render takes."""
+
+    def __init__(self, run: Callable[[Args], Any], grammar: str, text: Callable[[Any], str] | None, alias: str) -> None:
+        self.run = run
+        self.name = run.__name__.rstrip("_")
+        self.grammar = grammar
+        self.text = text
+        self.alias = alias
+        self.summary = (run.__doc__ or "").partition("\n")[0]
+
+
+def verb(
+    grammar: str = "", *, text: Callable[[Any], str] | None = None, alias: str = ""
+) -> Callable[[Callable[[Args], Any]], Verb]:
+    """Make a function a verb of the family whose module it stands in.
+
+    grammar: the words after the verb, for the help; text: a record as plain text; alias: a second name.
+    The function returns None (no result), a dict (one record), an iterable of records, or an output.Rendered.
+    """
+    return lambda run: Verb(run, grammar, text, alias)
+
+
+class Family:
+    """A word such as `prog` and its verbs, in the order in which prefixes are tried."""
+
+    def __init__(self, name: str, module: Any) -> None:
+        self.name = name
+        self.verbs: list[Verb] = [value for value in vars(module).values() if isinstance(value, Verb)]
+        self.notes: str = getattr(module, "HELP", "")
+
+    def find(self, word: str) -> Verb | None:
+        """The first verb that the word abbreviates."""
+        for verb in self.verbs:
+            if verb.name.startswith(word) or (verb.alias and verb.alias.startswith(word)):
+                return verb
+        return None
+
+    def help(self, word: str) -> str:
+        """The usage text; `word` is the family's name as it was typed."""
+        names = [f"{{ {verb.name} | {verb.alias} }}" if verb.alias else verb.name for verb in self.verbs]
+        rows = [f"bcctool {word} {name} {verb.grammar}".rstrip() for name, verb in zip(names, self.verbs, strict=True)]
+        rows.append(f"bcctool {word} help")
+        text = "Usage: " + "\n       ".join(rows) + "\n"
+        if self.notes:
+            text += "\n" + "".join(f"       {line}\n" if line else "\n" for line in self.notes.strip("\n").split("\n"))
+        return text

@@ -1,0 +1,219 @@
+"""Loading object files into the live kernel: what arrives there, and that what fails leaves nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bcctool.errors import Error
+from bcctool.loader.load import load
+from bcctool.objects.map import Map
+from bcctool.objects.prog import Prog
+
+from ..conftest import Sandbox
+
+Compile = Callable[..., Path]
+PIN = "/sys/fs/bpf/prog"
+
+
+def test_a_legacy_object_loads_without_a_flag(sandbox: Sandbox, compile_c: Compile) -> None:
+    done = sandbox.bcctool("prog", "load", compile_c("prog_legacy.c"), PIN)
+    assert (done.stdout, done.stderr) == ("", "")
+    record = json.loads(sandbox.bcctool("-jf", "prog", "show", "pinned", PIN).stdout)
+    assert (record["type"], record["name"], record["pinned"]) == ("xdp", "counter", [PIN])
+    maps = [json.loads(sandbox.bcctool("-j", "map", "show", "id", str(id)).stdout) for id in record["map_ids"]]
+    shown = {map_["name"]: (map_["type"], map_["bytes_key"], map_["bytes_value"], map_["max_entries"]) for map_ in maps}
+    assert shown == {"counter_map": ("array", 4, 8, 1), "other_map": ("hash", 8, 16, 32)}
+    assert {map_["flags"] for map_ in maps} == {0, 1}
+
+
+def test_types_debug_info_and_data_arrive(compile_c: Compile) -> None:
+    with load(str(compile_c("prog_rich.c", "-g"))) as loaded:
+        prog = loaded.progs["very_long_program_name"]
+        assert prog.full_name == "very_long_program_name"
+        assert prog.info.nr_func_info == 4
+        assert prog.info.nr_line_info > 10
+        names = {map_.name for map_ in loaded.maps.values()}
+        assert names == {"counts", "keys", *(name for name in names if name.endswith((".rodata", ".data", ".bss")))}
+        data = next(map_ for map_ in loaded.maps.values() if map_.name.endswith(".data"))
+        assert data.lookup(bytes(4)) == (7).to_bytes(4, "little")
+        with pytest.raises(Error, match="Operation not permitted"):
+            next(map_ for map_ in loaded.maps.values() if map_.name.endswith(".rodata")).update(
+                bytes(4), bytes(loaded.maps[next(name for name in loaded.maps if name.endswith(".rodata"))].value_bytes)
+            )
+
+
+def test_each_section_gives_its_type(compile_c: Compile) -> None:
+    with load(str(compile_c("prog_types.c"))) as loaded:
+        types = {name: prog.type for name, prog in loaded.progs.items()}
+    assert len(types) == 19
+    expected = {"p_classifier": "sched_cls", "p_action": "sched_act"}
+    assert types == {name: expected.get(name, name.removeprefix("p_")) for name in types}
+
+
+def test_first_only_loads_one(compile_c: Compile) -> None:
+    with load(str(compile_c("prog_types.c")), first_only=True) as loaded:
+        assert list(loaded.progs) == ["p_socket_filter"]
+
+
+def test_a_given_type_wins_over_the_section(sandbox: Sandbox, compile_c: Compile) -> None:
+    sandbox.bcctool("prog", "load", compile_c("prog_legacy.c"), PIN, "type", "socket")
+    assert json.loads(sandbox.bcctool("-j", "prog", "show", "pinned", PIN).stdout)["type"] == "socket_filter"
+
+
+def test_maps_are_reused_by_name_and_index(sandbox: Sandbox, compile_c: Compile) -> None:
+    obj = compile_c("prog_legacy.c")
+    sandbox.bcctool("prog", "load", obj, PIN, "pinmaps", "/sys/fs/bpf/maps")
+    assert sandbox.run("ls", "/sys/fs/bpf/maps").stdout.split() == ["counter_map", "other_map"]
+    ids = json.loads(sandbox.bcctool("-j", "prog", "show", "pinned", PIN).stdout)["map_ids"]
+    words = ("map", "name", "counter_map", "pinned", "/sys/fs/bpf/maps/counter_map", "map", "idx", "1", "id", str(max(ids)))
+    sandbox.bcctool("prog", "load", obj, f"{PIN}2", *words)
+    assert json.loads(sandbox.bcctool("-j", "prog", "show", "pinned", f"{PIN}2").stdout)["map_ids"] == ids
+
+
+def test_debug_tells_each_step(sandbox: Sandbox, compile_c: Compile) -> None:
+    done = sandbox.bcctool("prog", "load", compile_c("prog_rich.c", "-g"), PIN, "--debug")
+    assert "bcctool: map 'counts': hash, id " in done.stderr
+    assert "refers to map 'counts'" in done.stderr
+    assert "processed " in done.stderr  # the verifier's last line
+    assert done.stdout == ""
+
+
+REFUSALS = [
+    ((), "prog_legacy.c", "/tmp/here", "/tmp is not in a bpf file system (bpffs)"),
+    ((), "prog_legacy.c", "/nosuch/dir/here", "can't pin in /nosuch/dir: No such file or directory"),
+    (("type", "nosuch"), "prog_legacy.c", PIN, "unknown program type 'nosuch'"),
+    (("map", "name", "nosuch", "id", "MAP"), "prog_legacy.c", PIN, "no map 'nosuch' in it to be replaced"),
+    (("map", "idx", "9", "id", "MAP"), "prog_legacy.c", PIN, "no map with index 9, there are 2"),
+    (("map", "name", "other_map", "id", "MAP"), "prog_legacy.c", PIN, "can't be used as 'other_map': its key_size is 4, not 8"),
+    (("map", "name", "counter_map", "id", "MAP"), "prog_legacy.c", PIN, "can't be used as 'counter_map': its type is hash, not array"),
+    (("map", "name", "counter_map", "id", "4294967295"), "prog_legacy.c", PIN, "get map by id (4294967295): No such file"),
+    (("junk",), "prog_legacy.c", PIN, "expected no more arguments, 'type', 'map' or 'pinmaps', got: 'junk'?"),
+    (("type",), "prog_legacy.c", PIN, "expected a type"),
+    (("pinmaps", "/tmp/maps"), "prog_legacy.c", PIN, "/tmp is not in a bpf file system (bpffs)"),
+    ((), "load_bad.c", PIN, "can't load program 'refused' (section xdp): Permission denied"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("words", "source", "pin", "message"), REFUSALS)
+def test_a_refused_load_is_one_line_and_leaves_nothing(
+    sandbox: Sandbox, compile_c: Compile, words: tuple[str, ...], source: str, pin: str, message: str
+) -> None:
+    with Map.create("hash", 4, 16, 32, "wrong") as other:
+        words = tuple(str(other.id) if word == "MAP" else word for word in words)
+        done = sandbox.bcctool("prog", "load", compile_c(source, "-g"), pin, *words, status=255)
+        assert done.stdout == ""
+        assert message in done.stderr.splitlines()[0]
+        assert done.stderr.startswith("Error: ")
+        assert sandbox.run("ls", "/sys/fs/bpf").stdout.split() == ["maps.debug", "progs.debug"]
+        done = sandbox.bcctool("-j", "prog", "load", compile_c(source, "-g"), pin, *words, status=255)
+        assert message in json.loads(done.stdout)["error"]
+
+
+def test_the_verifier_s_log_follows_a_refusal(sandbox: Sandbox, compile_c: Compile) -> None:
+    done = sandbox.bcctool("prog", "load", compile_c("load_bad.c", "-g"), PIN, status=255)
+    assert "R0 invalid mem access 'map_value_or_null'" in done.stderr
+    debug = sandbox.bcctool("prog", "load", compile_c("load_bad.c", "-g"), PIN, "-d", status=255)
+    assert "; int *value = bpf_map_lookup_elem(&slots, &key);" in debug.stderr
+
+
+def test_a_pin_that_exists_is_not_replaced(sandbox: Sandbox, compile_c: Compile) -> None:
+    sandbox.bcctool("prog", "load", compile_c("prog_legacy.c"), PIN)
+    id = json.loads(sandbox.bcctool("-j", "prog", "show", "pinned", PIN).stdout)["id"]
+    done = sandbox.bcctool("prog", "load", compile_c("prog_legacy.c"), PIN, status=255)
+    assert done.stderr.startswith(f"Error: can't pin the object ({PIN}): File exists")
+    assert json.loads(sandbox.bcctool("-j", "prog", "show", "pinned", PIN).stdout)["id"] == id
+
+
+def test_pins_are_all_or_none(sandbox: Sandbox, compile_c: Compile) -> None:
+    """The second map's pin is in the way: program and first map are not pinned either."""
+    sandbox.run("mkdir", "-p", "/sys/fs/bpf/maps/other_map")
+    done = sandbox.bcctool("prog", "load", compile_c("prog_legacy.c"), PIN, "pinmaps", "/sys/fs/bpf/maps", status=239)
+    assert done.stderr == "Error: can't pin the object (/sys/fs/bpf/maps/other_map): File exists\n"
+    assert sandbox.run("find", "/sys/fs/bpf", "-type", "f", "!", "-name", "*.debug").stdout.split() == []
+
+
+def test_an_unknown_section_asks_for_a_type(sandbox: Sandbox, compile_c: Compile) -> None:
+    obj = compile_c("load_bad.c", "-g", '-DSECTION="nosuch"')
+    done = sandbox.bcctool("prog", "load", obj, PIN, status=255)
+    assert "section 'nosuch' tells no program type: give `type TYPE`" in done.stderr
+
+
+def test_the_other_byte_order_is_refused(sandbox: Sandbox, compile_c: Compile) -> None:
+    done = sandbox.bcctool("prog", "load", compile_c("prog_legacy.c", target="bpfeb"), PIN, status=255)
+    assert done.stderr.endswith("a big-endian object on a little-endian machine\n")
+
+
+def test_truncation_at_every_64th_byte_is_one_line(sandbox: Sandbox, compile_c: Compile, tmp_path: Path) -> None:
+    data = compile_c("prog_legacy.c").read_bytes()
+    script = []
+    for length in range(0, len(data), 64):
+        path = tmp_path / f"{length}.o"
+        path.write_bytes(data[:length])
+        script.append(path)
+    for path in script[:: max(1, len(script) // 8)]:
+        done = sandbox.bcctool("prog", "load", path, PIN, status=255)
+        assert done.stderr.count("\n") == 1, done.stderr
+        assert str(path) in done.stderr
+    for path in script:
+        with pytest.raises(Error):
+            load(str(path))
+
+
+def test_nobody_may_not_load(sandbox: Sandbox, compile_c: Compile) -> None:
+    nobody = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all")
+    sandbox.run("chmod", "0777", "/sys/fs/bpf")
+    obj = os.fspath(compile_c("prog_legacy.c"))
+    sandbox.run("cp", obj, "/dev/shm/bcctool-test.o")
+    try:
+        from ..conftest import BCCTOOL
+
+        done = sandbox.run(*nobody, *BCCTOOL, "prog", "load", "/dev/shm/bcctool-test.o", PIN, status=255)
+        assert "Operation not permitted" in done.stderr
+        assert done.stderr.count("\n") == 1
+        done = sandbox.run(*nobody, *BCCTOOL, "prog", "show", status=255)
+        assert done.stderr == "Error: can't get next program: Operation not permitted\n"
+    finally:
+        sandbox.run("rm", "/dev/shm/bcctool-test.o")
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        (("id", "ID"), 234, "'pin' needs at least 3 arguments, 2 found"),
+        (("id", "ID", "/tmp/x"), 255, "/tmp is not in a bpf file system (bpffs): pin below /sys/fs/bpf"),
+        (("id", "ID", PIN, "junk"), 255, "expected no more arguments, got: 'junk'"),
+        (("id", "ID", "/sys/fs/bpf/taken"), 239, "can't pin the object (/sys/fs/bpf/taken): File exists"),
+    ],
+)
+def test_pin_refusals(sandbox: Sandbox, compile_c: Compile, words: tuple[str, ...], status: int, message: str) -> None:
+    sandbox.run("mkdir", "/sys/fs/bpf/taken")
+    with load(str(compile_c("prog_legacy.c"))) as loaded:
+        id = str(loaded.progs["counter"].id)
+        done = sandbox.bcctool("prog", "pin", *(id if word == "ID" else word for word in words), status=status)
+        assert done.stderr == f"Error: {message}\n"
+        assert sandbox.bcctool("-j", "prog", "pin", "id", id, PIN).stdout == "null\n"
+        assert json.loads(sandbox.bcctool("-j", "prog", "show", "pinned", PIN).stdout)["id"] == int(id)
+
+
+def test_several_programs_match(sandbox: Sandbox, compile_c: Compile) -> None:
+    with load(str(compile_c("prog_legacy.c"))), load(str(compile_c("prog_legacy.c"))) as second:
+        done = sandbox.bcctool("prog", "pin", "tag", second.progs["counter"].tag, PIN, status=255)
+        assert done.stderr == "Error: several programs match this handle\n"
+        listed = json.loads(sandbox.bcctool("-j", "prog", "show", "tag", second.progs["counter"].tag).stdout)
+        assert len(listed) == 2
+
+
+def test_python_handles(compile_c: Compile) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    with load(str(compile_c("prog_legacy.c"))) as loaded:
+        id = loaded.progs["counter"].id
+        assert id in Prog.ids()
+        with Prog.from_id(id) as prog:
+            assert prog.map_ids == [loaded.maps["counter_map"].id, loaded.maps["other_map"].id]
+            assert repr(prog) == f"<Prog id={id} name='counter'>"
+    assert len(os.listdir("/proc/self/fd")) == before

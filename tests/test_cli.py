@@ -1,0 +1,140 @@
+"""The command line: options, prefixes, help, errors, streams, statuses, batch."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bcctool import __version__
+from bcctool.cli import parse_options
+from bcctool.commands.batch import split
+from bcctool.errors import Error
+from bcctool.verbs import Usage
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def test_options_stand_anywhere_and_may_be_bundled_or_cut() -> None:
+    options, words = parse_options(["prog", "-jf", "show", "--p", "--", "-j"])
+    assert (options.json, options.pretty, options.bpffs, options.debug) == (True, True, True, False)
+    assert words == ["prog", "show", "-j"]
+    assert options.style == "pretty"
+    options, words = parse_options(["-B", "file", "btf", "--base-btf", "other"])
+    assert (options.base_btf, words) == ("other", ["btf"])
+    assert parse_options(["-nBbase"])[0].base_btf == "base"
+    assert parse_options(["-"])[1] == ["-"]
+
+
+@pytest.mark.parametrize("argv", [["--foo"], ["--b"], ["--json=1"], ["-x"], ["-jx"], ["-B"]])
+def test_unknown_options_are_refused(argv: list[str]) -> None:
+    with pytest.raises(Usage):
+        parse_options(argv)
+
+
+def test_help_is_immediate_and_version_waits(bcctool: Run) -> None:
+    done = bcctool("-h", "--foo")
+    assert done.stdout == ""
+    assert done.stderr.startswith("Usage: bcctool [OPTIONS] OBJECT { COMMAND | help }\n")
+    assert bcctool("-V", "--foo", status=255).stderr.startswith("Error: unrecognized option '--foo'\nUsage: ")
+    assert bcctool("prog", "show", "-V").stdout.startswith(f"bcctool v{__version__}\n")
+
+
+def test_version_in_json(bcctool: Run) -> None:
+    record = json.loads(bcctool("version", "-j").stdout)
+    assert list(record) == ["version", "libbpf_version", "features"]
+    assert record["version"] == __version__
+
+
+@pytest.mark.parametrize(
+    ("words", "status"), [(["help"], 0), ([""], 0), (["prog", "help"], 0), (["prog", "nosuch"], 255), (["nosuch"], 255)]
+)
+def test_help_goes_to_stderr_and_is_null_in_json(bcctool: Run, words: list[str], status: int) -> None:
+    done = bcctool(*words, status=status)
+    assert done.stdout == ""
+    assert done.stderr.startswith("Usage: bcctool ")
+    done = bcctool("-j", *words, status=status)
+    assert (done.stdout, done.stderr) == ("null\n", "")
+
+
+def test_family_help_says_the_object_as_typed(bcctool: Run) -> None:
+    assert "Usage: bcctool pro { show | list } [PROG]\n" in bcctool("pro", "help").stderr
+
+
+def test_errors_go_to_stderr_or_into_the_json(bcctool: Run) -> None:
+    done = bcctool("object", "show", "/nonexistent.o", status=255)
+    assert (done.stdout, done.stderr) == ("", "Error: /nonexistent.o: No such file or directory\n")
+    done = bcctool("object", "show", "/nonexistent.o", "-j", status=255)
+    assert (done.stdout, done.stderr) == ('{"error":"/nonexistent.o: No such file or directory"}\n', "")
+
+
+def test_a_name_with_terminal_escapes_is_shown_escaped(bcctool: Run) -> None:
+    done = bcctool("object", "show", "/\x1b[2J", status=255)
+    assert done.stderr == "Error: /\\x1b[2J: No such file or directory\n"
+
+
+def test_closed_stdout_is_quiet() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    code = "from bcctool.cli import main; import sys; sys.exit(main(['version']))"
+    with os.fdopen(write, "wb") as stdout:
+        done = subprocess.run([sys.executable, "-c", code], stdout=stdout, stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_full_disk_is_one_line(bcctool: Run) -> None:
+    code = "from bcctool.cli import main; import sys; sys.exit(main(['version']))"
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stderr) == (255, b"Error: can't write the output: No space left on device\n")
+
+
+def test_batch_runs_lines_until_one_fails(bcctool: Run, tmp_path: Path) -> None:
+    script = tmp_path / "script"
+    script.write_text("# a comment\nversion # another\n\nver\\\nsion\n'version'\n")
+    done = bcctool("batch", "file", script)
+    assert done.stdout.count(f"bcctool v{__version__}\n") == 3
+    assert done.stdout.endswith("processed 3 commands\n")
+    script.write_text("version\nobject show /nonexistent.o\nversion\n")
+    done = bcctool("batch", "file", script, status=255)
+    assert done.stdout.count("bcctool v") == 1
+    assert done.stderr == "Error: /nonexistent.o: No such file or directory\n"
+
+
+@pytest.mark.parametrize("style", ["-j", "-p"])
+def test_batch_in_json_is_json_whatever_fails(bcctool: Run, style: str) -> None:
+    script = "help\nprog nosuch\nversion\n"
+    done = bcctool(style, "batch", "file", "-", input=script, status=255)
+    assert json.loads(done.stdout) == [
+        {"command": ["help"], "output": None},
+        {"command": ["prog", "nosuch"], "output": None},
+    ]
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("object 'show\n", "unterminated quoted string in command 0"),
+        ("version\nobject \\\n", "missing continuation line on command 1"),
+        ("x " * 5000 + "\n", "too many arguments to command 0"),
+        ("x" * 70000 + "\n", "command 0 is too long"),
+    ],
+)
+def test_batch_refuses_what_it_cannot_read(bcctool: Run, script: str, message: str) -> None:
+    assert bcctool("batch", "file", "-", input=script, status=255).stderr == f"Error: {message}\n"
+
+
+def test_batch_words(bcctool: Run) -> None:
+    assert list(split("a  'b c' \"d'e\" f", 0)) == ["a", "b c", "d'e", "f"]
+    with pytest.raises(Error):
+        list(split('"a', 0))
+    assert bcctool("batch", status=255).stderr == "Error: too few parameters for batch\n"
+    assert bcctool("batch", "file", "/nonexistent", status=255).stderr == (
+        "Error: Can't open file (/nonexistent): No such file or directory\n"
+    )
