@@ -7,7 +7,8 @@ import os
 import sys
 
 from .errors import GENERIC, Error
-from .output import Output, dumps, printable, render
+from .escapes import printable
+from .output import Output, dumps, render
 from .verbs import Args, Family, Options, Usage, Verb
 
 TYPE_CHECKING = False

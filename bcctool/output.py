@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from .errors import Error
+from .escapes import quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,11 +14,6 @@ if TYPE_CHECKING:
 
 INDENT = "    "
 _FLUSH_AT = 1 << 16
-
-_JSON_ESCAPES = {code: f"\\u{code:04x}" for code in (*range(32), *range(127, 160))}
-_JSON_ESCAPES |= {9: "\\t", 10: "\\n", 13: "\\r", 12: "\\f", 8: "\\b", 92: "\\\\", 34: '\\"'}
-# What may stand in a name but must not reach a terminal: C0 and C1 controls.
-_TEXT_ESCAPES = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
 
 
 class Rendered:
@@ -56,18 +52,6 @@ class Output:
         self._stream.flush()
         self._parts.clear()
         self._size = 0
-
-
-def printable(text: str) -> str:
-    """Text that is safe on a terminal: control characters as \\xNN."""
-    return text if text.isprintable() else text.translate(_TEXT_ESCAPES)
-
-
-def quote(text: str) -> str:
-    """A JSON string."""
-    if text.isprintable() and '"' not in text and "\\" not in text:
-        return f'"{text}"'
-    return f'"{text.translate(_JSON_ESCAPES)}"'
 
 
 def newline(pretty: bool, depth: int) -> str:

@@ -32,16 +32,13 @@ class FakeKernel:
         self.vanished: set[int] = set()  # ids that are listed but can't be opened
 
     def add(self, kind: str, id: int, **fields: object) -> None:
-        """Add an object; `fields` of its info struct, arrays of a program as bytes."""
-        arrays = {name: value for name, value in fields.items() if name in ("map_ids", "func_info") and kind == bpf.PROG}
-        for name, value in arrays.items():
-            assert isinstance(value, bytes)
-            self.arrays[id, name] = value
-            del fields[name]
-        info = INFOS[kind](id=id, **fields)
-        if "map_ids" in arrays:
-            info.nr_map_ids = len(self.arrays[id, "map_ids"]) // 4  # type: ignore[attr-defined]
-        self.objects[kind][id] = info
+        """Add an object; `fields` of its info struct, `map_ids` of a program as bytes."""
+        map_ids = fields.pop("map_ids", b"")
+        assert isinstance(map_ids, bytes)
+        self.arrays[id, "map_ids"] = map_ids
+        if map_ids:
+            fields["nr_map_ids"] = len(map_ids) // 4
+        self.objects[kind][id] = INFOS[kind](id=id, **fields)
 
     def fail(self) -> None:
         if self.error:

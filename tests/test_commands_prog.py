@@ -86,7 +86,8 @@ def test_one_program_is_an_object_and_several_an_array(fake_kernel: FakeKernel) 
     add_two(fake_kernel)
     assert json.loads(run("prog", "show", "id", "7", json=True)[0])["id"] == 7
     assert json.loads(run("prog", "show", "name", "counter", json=True)[0])["id"] == 7
-    assert [record["id"] for record in json.loads(run("prog", "show", "tag", TAG.hex().upper(), json=True)[0])] == [7, 9]
+    several = json.loads(run("prog", "show", "tag", TAG.hex().upper(), json=True)[0])
+    assert [record["id"] for record in several] == [7, 9]
 
 
 @pytest.mark.parametrize(

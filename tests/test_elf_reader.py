@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bcctool.elf.object import ObjectFile
-from bcctool.elf.reader import Elf, printable
+from bcctool.elf.reader import Elf
 from bcctool.errors import Error, Malformed
+from bcctool.escapes import printable
 
 from .test_elf_object import TARGETS, Compile, built
 

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bcctool.errors import Error
-from bcctool.output import Output, Rendered, dumps, printable, quote, render
+from bcctool.escapes import printable, quote
+from bcctool.output import Output, Rendered, dumps, render
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64) | st.text(),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ..escapes import printable
 from ..kernel import proc
-from ..output import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import Error
-from ..output import printable
+from ..escapes import printable
 from ..verbs import Args, Usage, verb
 
 TYPE_CHECKING = False
@@ -76,7 +76,8 @@ def show_text(record: dict[str, Any]) -> str:
         kind = f"type {prog.get('type', 'unknown')}{attach}  insns {prog['insns']}"
         lines.append(f"\tprog {printable(prog['name'])}  section {printable(prog['section'])}  {kind}")
     for prog in record["subprograms"]:
-        lines.append(f"\tsubprog {printable(prog['name'])}  section {printable(prog['section'])}  insns {prog['insns']}")
+        kind = f"insns {prog['insns']}"
+        lines.append(f"\tsubprog {printable(prog['name'])}  section {printable(prog['section'])}  {kind}")
     lines += [f"\tmap {map_text(definition)}" for definition in record["maps"]]
     lines += [f"\textern {printable(name)}" for name in record["externs"]]
     return "\n".join(lines) + "\n"
@@ -176,8 +177,9 @@ def dump(args: Args) -> Any:
     functions = sorted((*obj.progs, *obj.subprogs), key=lambda f: (f.section_index, f.offset))
     chosen = [function for function in functions if name in ("", function.name)]
     if not chosen:
-        known = ", ".join(function.name for function in functions) or "none"
-        raise Error(f"{obj.path}: no program '{name}', there are: {known}" if name else f"{obj.path}: no programs in it")
+        if not functions:
+            raise Error(f"{obj.path}: no programs in it")
+        raise Error(f"{obj.path}: no program '{name}', there are: {', '.join(f.name for f in functions)}")
     return [
         {"name": function.name, "section": function.section, "insns": insn_records(obj, function, **flags)}
         for function in chosen

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 
 from ..errors import Error
+from ..escapes import printable
 from ..kernel import bpf, proc
 from ..objects.owners import owners
 from ..objects.prog import Prog
-from ..output import dumps, printable
+from ..output import dumps
 from ..verbs import Args, verb
 from . import prog_dump, select
 from .listing import Owners, Paths, holders, holders_text, memlock, pinned_paths, pinned_text
@@ -115,7 +116,7 @@ def dump(args: Args) -> Any:
         return prog_dump.KINDS[kind](selected[0], options)
     if options.file:
         raise Error("several programs matched")
-    return [header(prog) | {"insns": prog_dump.KINDS[kind](prog, options)} for prog in selected]
+    return prog_dump.several(kind, selected, options)
 
 
 @verb("PROG FILE")

@@ -7,11 +7,11 @@ import struct
 
 from ..btf.proto import prototype
 from ..errors import Error
+from ..escapes import printable
 from ..kernel import proc
 from ..objects.prog import Prog
-from ..output import printable
 from ..verbs import Args, Usage
-from .prog_header import header_text
+from .prog_header import header, header_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,11 +46,16 @@ class Options:
             raise Error("'file' is not compatible with 'opcodes', 'visual', or 'linum'")
 
 
-class InsnRecord(dict[str, object]):
-    """The JSON of one instruction; `index`, its slot, and `raw`, its bytes, are for the text only."""
+class Record(dict[str, "Any"]):
+    """The JSON of an instruction, function or program, and what only its text needs.
+
+    index: the slot of an instruction, the offset of a native one, the number of a program. raw, native: an
+    instruction's bytes, or the text of a native one.
+    """
 
     index = 0
-    raw: bytes | str = b""
+    raw = b""
+    native = ""
 
 
 class Sources:
@@ -80,7 +85,7 @@ class Sources:
         return fields
 
 
-def source_text(record: dict[str, Any]) -> str:
+def source_text(record: Record) -> str:
     """`; SOURCE [file:PATH line_num:N line_col:N]`, empty where no line begins."""
     if "src" not in record:
         return ""
@@ -109,7 +114,7 @@ def write_file(path: str, data: bytes) -> None:
         raise Error(f"can't open file {path}: {error.strerror}") from None
 
 
-def xlated(prog: Prog, options: Options) -> Iterator[InsnRecord] | None:
+def xlated(prog: Prog, options: Options) -> Iterator[Record] | None:
     """The records of a program's translated instructions; None when they went to a file."""
     from ..insn.disasm import SLOT, disassemble
     from ..insn.opcodes import CALL
@@ -120,7 +125,8 @@ def xlated(prog: Prog, options: Options) -> Iterator[InsnRecord] | None:
     if not code:
         raise Error(f"error retrieving insn dump: {_NOTHING}")
     if options.file:
-        return write_file(options.file, code)
+        write_file(options.file, code)
+        return None
     btf = prog.types()
     names = proc.KernelSymbols()
     call_base = names.address("__bpf_call_base") if CALL in code[::SLOT] else 0
@@ -136,18 +142,18 @@ def xlated(prog: Prog, options: Options) -> Iterator[InsnRecord] | None:
         places = [_LINE_INFO.unpack_from(lines, at)[0] for at in range(0, len(lines), size or 1)]
         sources = Sources(line_records(btf, places, lines, size or 1), options.linum)
 
-    def records() -> Iterator[InsnRecord]:
+    def records() -> Iterator[Record]:
         for insn in disassemble(code, symbols):
             yield insn_record(insn, protos.get(insn.index, ""), sources, options.opcodes)
 
     return records()
 
 
-def insn_record(insn: Insn, proto: str, sources: Sources, opcodes: bool, byteorder: str = "little") -> InsnRecord:
+def insn_record(insn: Insn, proto: str, sources: Sources, opcodes: bool, byteorder: str = "little") -> Record:
     """The record of one instruction; proto: the prototype of the function that it begins."""
     from ..insn.disasm import opcodes_record
 
-    record = InsnRecord()
+    record = Record()
     record.index, record.raw = insn.index, insn.raw
     if proto:
         record["proto"] = proto
@@ -158,7 +164,7 @@ def insn_record(insn: Insn, proto: str, sources: Sources, opcodes: bool, byteord
     return record
 
 
-def xlated_text(record: InsnRecord) -> str:
+def xlated_text(record: Record) -> str:
     """An instruction's lines: prototype, source, the instruction, its bytes."""
     from ..insn.disasm import opcodes_line
 
@@ -177,7 +183,7 @@ class _Function:
         self.code = code
 
 
-def jited(prog: Prog, options: Options) -> Iterator[dict[str, Any]] | None:
+def jited(prog: Prog, options: Options) -> Iterator[Record] | None:
     """One record per function of a program's native code; None when the code went to a file."""
     from ..insn.native import NativeDisassembler
 
@@ -188,7 +194,8 @@ def jited(prog: Prog, options: Options) -> Iterator[dict[str, Any]] | None:
     if not image:
         raise Error(f"error retrieving jit dump: {_NOTHING}")
     if options.file:
-        return write_file(options.file, image)
+        write_file(options.file, image)
+        return None
     btf = prog.types()
     sources = Sources([], False)
     if btf and raw["jited_line_info"]:
@@ -197,10 +204,10 @@ def jited(prog: Prog, options: Options) -> Iterator[dict[str, Any]] | None:
         sources = Sources(line_records(btf, addresses, raw["line_info"], size or 1), options.linum)
     disassembler = NativeDisassembler(os.uname().machine)
 
-    def records() -> Iterator[dict[str, Any]]:
+    def records() -> Iterator[Record]:
         with disassembler:
             for function in _functions(prog, btf, raw):
-                record: dict[str, Any] = {"proto": function.proto} if function.proto else {}
+                record = Record({"proto": function.proto} if function.proto else {})
                 record["name"] = function.name
                 record["insns"] = list(_native_records(disassembler, function, sources, options.opcodes))
                 yield record
@@ -223,12 +230,12 @@ def _functions(prog: Prog, btf: Btf | None, raw: dict[str, bytes]) -> Iterator[_
         start += length
 
 
-def _native_records(disassembler: Any, function: _Function, sources: Sources, opcodes: bool) -> Iterator[InsnRecord]:
+def _native_records(disassembler: Any, function: _Function, sources: Sources, opcodes: bool) -> Iterator[Record]:
     from ..insn.native import split_text
 
     for offset, length, text in disassembler.disassemble(function.code, function.address):
-        record = InsnRecord(sources.at(function.address + offset) if function.address else {})
-        record.index, record.raw = offset, text
+        record = Record(sources.at(function.address + offset) if function.address else {})
+        record.index, record.native = offset, text
         operation, operands = split_text(text)
         record |= {"pc": f"{offset:#x}", "operation": operation, "operands": operands}
         if opcodes:
@@ -236,12 +243,12 @@ def _native_records(disassembler: Any, function: _Function, sources: Sources, op
         yield record
 
 
-def jited_text(record: dict[str, Any]) -> str:
+def jited_text(record: Record) -> str:
     """A function's prototype, symbol and instructions, and an empty line."""
     lines = [f"{printable(record['proto'])}:\n"] if "proto" in record else []
     lines.append(f"{printable(record['name'])}:\n")
     for insn in record["insns"]:
-        lines.append(f"{source_text(insn)}{insn.index:4x}:{insn.raw}\n")
+        lines.append(f"{source_text(insn)}{insn.index:4x}:{insn.native}\n")
         if "opcodes" in insn:
             lines.append("\t" + "".join(f"{octet[2:]} " for octet in insn["opcodes"]) + "\n")
     return "".join(lines) + "\n"
@@ -250,10 +257,20 @@ def jited_text(record: dict[str, Any]) -> str:
 KINDS = {"xlated": xlated, "jited": jited}
 
 
-def text(record: dict[str, Any]) -> str:
-    """A record of `dump`: an instruction, a function, or a program among several."""
+def several(kind: str, progs: list[Prog], options: Options) -> Iterator[Record]:
+    """A record per program, with its code in `insns`."""
+    for number, prog in enumerate(progs):
+        record = Record(header(prog))
+        record.index = number
+        record["insns"] = KINDS[kind](prog, options)
+        yield record
+
+
+def text(record: Record) -> str:
+    """A record of `dump`: an instruction, a function, or a program among several, an empty line before all but one."""
     if "disasm" in record:
         return xlated_text(record)
     if "name" in record and "id" not in record:
         return jited_text(record)
-    return header_text(record) + "\n" + "".join(map(text, record["insns"])) + "\n"
+    gap = "\n" if record.index else ""
+    return f"{gap}{header_text(record)}\n{''.join(map(text, record['insns']))}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..output import printable
+from ..escapes import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ import sys
 
 from ..elf.object import ObjectFile
 from ..errors import Error
+from ..escapes import printable
 from ..kernel import proc
 from ..loader.load import Loaded, load, pin_all
-from ..output import printable
 from ..verbs import Args
 from . import select
 

@@ -9,12 +9,13 @@ from functools import cached_property
 from ..btf.ext import BtfExt
 from ..btf.reader import Btf
 from ..errors import Error
+from ..escapes import printable
 from .data_maps import data_maps, kconfig_map, struct_ops_maps
 from .datasec import fixed_btf, raw_btf
 from .externs import Extern, externs
 from .legacy import legacy_maps
 from .maps import MapDef, btf_maps
-from .reader import SHF_EXECINSTR, SHT_PROGBITS, STB_LOCAL, STT_FUNC, Elf, Section, Symbol, printable
+from .reader import SHF_EXECINSTR, SHT_PROGBITS, STB_LOCAL, STT_FUNC, Elf, Section, Symbol
 
 TEXT = ".text"
 INSN_SIZE = 8

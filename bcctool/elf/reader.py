@@ -12,6 +12,7 @@ from itertools import pairwise
 from elftools.elf.elffile import ELFFile
 
 from ..errors import Error, Malformed
+from ..escapes import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -248,10 +249,3 @@ def _check_kind(head: bytes, where: str) -> None:
         raise Error(f"{where}: a 32-bit ELF: BPF objects are 64-bit, compile with clang -target bpf")
     if type_ != ET_REL:
         raise Error(f"{where}: {TYPES.get(type_, f'has ELF type {type_}')}, not an object file: compile with clang -c")
-
-
-def printable(text: str) -> str:
-    """`text` with control characters and other unprintables as escapes, safe for a terminal."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)

@@ -159,29 +159,32 @@ class _Loader:
 
     def create(self, definition: MapDef, inner: Map | None, with_types: bool = False) -> Map:
         """A new map; without its types where the kernel does not take them for this type of map."""
+        max_entries = definition.max_entries
+        if definition.type == PERF_EVENT_ARRAY and not max_entries:
+            max_entries = proc.possible_cpus()
         fields: dict[str, Any] = {
+            "type": definition.type,
+            "key_size": definition.key_size,
+            "value_size": definition.value_size,
+            "max_entries": max_entries,
+            "name": kernel_name(definition.name),
             "flags": definition.flags,
             "inner_map_fd": inner.fd if inner else 0,
             "map_extra": definition.map_extra,
             "numa_node": definition.numa_node,
         }
-        types = {
+        types: dict[str, Any] = {
             "btf_fd": self.btf_fd,
             "btf_key_type_id": definition.key_type_id,
             "btf_value_type_id": definition.value_type_id,
         }
-        max_entries = definition.max_entries
-        if definition.type == PERF_EVENT_ARRAY and not max_entries:
-            max_entries = os.cpu_count() or 1
-        name = kernel_name(definition.name)
-        args = (definition.type, definition.key_size, definition.value_size, max_entries, name)
         try:
             if with_types and (definition.key_type_id or definition.value_type_id):
                 try:
-                    return Map.create(*args, **fields, **types)
+                    return Map.create(**fields, **types)
                 except KernelError as error:
                     self.debug(f"map '{definition.name}': created without its types: {error.message}")
-            return Map.create(*args, **fields)
+            return Map.create(**fields)
         except KernelError as error:
             raise Error(f"{self.obj.path}: map '{definition.name}': {error.message}") from None
 
@@ -267,11 +270,10 @@ def pin_all(targets: Mapping[str, Prog | Map]) -> None:
 
 def _check_reuse(obj: ObjectFile, definition: MapDef, map_: Map) -> None:
     """Error unless the map is what the object would have created."""
+    problem = f"{obj.path}: map {map_.id} can't be used as '{definition.name}'"
     wanted_type = name_of(uapi.MAP_TYPES, definition.type)
     if map_.type != wanted_type:
-        raise Error(
-            f"{obj.path}: map {map_.id} can't be used as '{definition.name}': its type is {map_.type}, not {wanted_type}"
-        )
+        raise Error(f"{problem}: its type is {map_.type}, not {wanted_type}")
     for field, wanted in (
         ("key_size", definition.key_size),
         ("value_size", definition.value_size),
@@ -279,9 +281,7 @@ def _check_reuse(obj: ObjectFile, definition: MapDef, map_: Map) -> None:
     ):
         found = getattr(map_.info, field)
         if found != wanted and not (field == "max_entries" and not wanted):
-            raise Error(
-                f"{obj.path}: map {map_.id} can't be used as '{definition.name}': its {field} is {found}, not {wanted}"
-            )
+            raise Error(f"{problem}: its {field} is {found}, not {wanted}")
 
 
 def _refused(obj: ObjectFile, spec: ProgSpec, error: OSError, log: str) -> Error:
