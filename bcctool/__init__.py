@@ -4,20 +4,21 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .btf.reader import Btf as BtfReader
     from .elf.object import ObjectFile
+    from .errors import Error, NotSupported
     from .loader.load import load
     from .objects.btf import Btf
     from .objects.map import Map
     from .objects.prog import Prog
 
 __version__ = "0.1.0"
-__all__ = ["Btf", "BtfReader", "Map", "ObjectFile", "Prog", "load"]
+__all__ = ["Btf", "Error", "Map", "NotSupported", "ObjectFile", "Prog", "load"]
 
 _HOMES = {
     "Btf": ("objects.btf", "Btf"),
-    "BtfReader": ("btf.reader", "Btf"),
+    "Error": ("errors", "Error"),
     "Map": ("objects.map", "Map"),
+    "NotSupported": ("errors", "NotSupported"),
     "ObjectFile": ("elf.object", "ObjectFile"),
     "Prog": ("objects.prog", "Prog"),
     "load": ("loader.load", "load"),

@@ -124,6 +124,7 @@ def no_bpf() -> str:
     return "" if os.geteuid() == 0 else "not root"
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks for groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Kernel tests run one after another, in one process: they count the machine's objects."""
     for item in items:

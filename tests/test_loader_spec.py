@@ -77,8 +77,7 @@ def test_put_reference_sets_source_and_immediate(order: str, registers: int) -> 
 def test_what_this_loader_cannot_do_is_said(compile_c: Compile, source: str, message: str) -> None:
     obj = ObjectFile(str(compile_c(source, "-g")))
     with pytest.raises(Error, match=message):
-        for prog in obj.progs:
-            prog_spec(obj, prog)
+        [prog_spec(obj, prog) for prog in obj.progs]
 
 
 def test_co_re_is_refused_by_name(compile_c: Compile, tmp_path: Path) -> None:

@@ -51,7 +51,11 @@ def test_compact_layout_has_no_blanks() -> None:
 
 @pytest.mark.parametrize(
     ("text", "json_text"),
-    [('a"b\\', '"a\\"b\\\\"'), ("\t\n\r\f\b", '"\\t\\n\\r\\f\\b"'), ("\x1b[31m", '"\\u001b[31m"'), ("\x85", '"\\u0085"')],
+    [
+        ('a"b\\', '"a\\"b\\\\"'),
+        ("\t\n\r\f\b", '"\\t\\n\\r\\f\\b"'), ("\x1b[31m", '"\\u001b[31m"'),
+        ("\x85", '"\\u0085"'),
+    ],
 )
 def test_quote_escapes(text: str, json_text: str) -> None:
     assert quote(text) == json_text

@@ -39,3 +39,29 @@ def holders_text(record: dict[str, Any]) -> str:
     if "pids" not in record:
         return ""
     return "\n\tpids " + ", ".join(f"{printable(owner['comm'])}({owner['pid']})" for owner in record["pids"])
+
+
+def offload(info: Any) -> dict[str, Any]:
+    """`dev` of a program or map that lives on a network card, with its name if that is in our network namespace."""
+    if not info.ifindex:
+        return {}
+    import os
+    import socket
+
+    device = {"ifindex": info.ifindex, "ns_dev": info.netns_dev, "ns_inode": info.netns_ino}
+    try:
+        own = os.stat("/proc/self/ns/net")
+        if (own.st_dev, own.st_ino) == (info.netns_dev, info.netns_ino):
+            device["ifname"] = socket.if_indextoname(info.ifindex)
+    except OSError:
+        pass
+    return {"dev": device}
+
+
+def offload_text(record: dict[str, Any]) -> str:
+    """`  offloaded_to NAME`, or the numbers where the name is unknown."""
+    device = record.get("dev")
+    if device is None:
+        return ""
+    numbers = f"ifindex {device['ifindex']} ns_dev {device['ns_dev']} ns_ino {device['ns_inode']}"
+    return f"  offloaded_to {printable(device['ifname']) if 'ifname' in device else numbers}"

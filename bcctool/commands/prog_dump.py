@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import struct
 
-from ..btf.proto import prototype
 from ..errors import Error
 from ..escapes import printable
 from ..kernel import proc
@@ -134,6 +133,8 @@ def xlated(prog: Prog, options: Options) -> Iterator[Record] | None:
     protos: dict[int, str] = {}
     sources = Sources([], False)
     if btf:
+        from ..btf.proto import prototype
+
         funcs = raw["func_info"]
         size = prog.info.func_info_rec_size
         offsets = [_FUNC_INFO.unpack_from(funcs, at) for at in range(0, len(funcs), size or 1)]
@@ -216,6 +217,8 @@ def jited(prog: Prog, options: Options) -> Iterator[Record] | None:
 
 
 def _functions(prog: Prog, btf: Btf | None, raw: dict[str, bytes]) -> Iterator[_Function]:
+    from ..btf.proto import prototype
+
     addresses = memoryview(raw["jited_ksyms"]).cast("Q").tolist()
     lengths = memoryview(raw["jited_func_lens"]).cast("I").tolist() or [len(raw["jited_prog_insns"])]
     funcs, size = raw["func_info"], prog.info.func_info_rec_size or 1

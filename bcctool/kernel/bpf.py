@@ -27,7 +27,7 @@ _BY_ID = {
     BTF: (uapi.BPF_BTF_GET_NEXT_ID, uapi.BPF_BTF_GET_FD_BY_ID),
     LINK: (uapi.BPF_LINK_GET_NEXT_ID, uapi.BPF_LINK_GET_FD_BY_ID),
 }
-_FD_TYPE_NAMES = 256
+_FD_TYPE_NAMES = 4096  # a uprobe's is a path
 _QUERY_PROGS = 64  # more than a hook of a network device may have
 
 

@@ -31,6 +31,8 @@ LOG_TAIL = 12  # lines of it that an error shows
 DEBUG_LOG_LEVEL = 1 | 2 | 4
 PROG_FLAGS = ((sections.SLEEPABLE, 1 << 4), (sections.FRAGS, 1 << 5))  # BPF_F_SLEEPABLE, BPF_F_XDP_HAS_FRAGS
 RODATA = ".rodata"
+LATER = (".kconfig",)
+STRUCT_OPS = uapi.MAP_TYPES.index("struct_ops")
 PERF_EVENT_ARRAY = uapi.MAP_TYPES.index("perf_event_array")
 
 
@@ -99,6 +101,9 @@ class _Loader:
         progs = obj.progs[:1] if first_only else obj.progs
         kinds = [program_section(obj, prog, type) for prog in progs]
         specs = [prog_spec(obj, prog) for prog in progs]
+        for definition in obj.maps:
+            if definition.section in LATER or definition.type == STRUCT_OPS:
+                raise Error(f"{obj.path}: section {definition.section}: not supported yet by this version of bcctool")
         unknown = sorted(set(reuse) - {map_.name for map_ in obj.maps})
         if unknown:
             raise Error(f"{obj.path}: no map '{unknown[0]}' in it to be replaced")
@@ -243,15 +248,14 @@ class _Loader:
 
 def program_section(obj: ObjectFile, prog: ProgDef, type: str) -> Section:
     """The row of the program's section name, or of the type that the user asked for."""
-    if type:
-        found = sections.by_type_name(type)
-        if found is None:
-            raise Error(f"unknown program type '{type}'")
-        return found
-    found = sections.lookup(prog.section)
+    found = sections.by_type_name(type) if type else sections.lookup(prog.section)
+    where = f"{obj.path}: program '{prog.name}'"
     if found is None:
-        where = f"{obj.path}: program '{prog.name}'"
+        if type:
+            raise Error(f"unknown program type '{type}'")
         raise Error(f"{where}: section '{prog.section}' tells no program type: give `type TYPE`")
+    if found.flags & sections.BTF_TARGET:
+        raise Error(f"{where}: type '{found.prefix}' attaches by BTF id, which is not supported yet")
     return found
 
 

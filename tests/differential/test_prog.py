@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ RICH = "/sys/fs/bpf/rich"
 TYPES = "/sys/fs/bpf/types"
 LEGACY = "/sys/fs/bpf/legacy"
 SELECTORS = (f"pinned {RICH}", "name very_long_program_name")
+NEWER = re.compile(r'\s*"orphaned": ?false,')  # a key of 7.8 that Debian's 7.1 does not have
 STYLES = ("", "-j ", "-p ")
 DUMPS = ("", "opcodes", "linum")
 
@@ -61,7 +63,7 @@ def box(compile_c: Callable[..., Path]) -> Iterator[Sandbox]:
 def test_same_output_and_status(box: Sandbox, command: str) -> None:
     wanted = box.run("bpftool", *command.split(), status=None)
     done = box.bcctool(*command.split(), status=wanted.returncode)
-    assert done.stdout == wanted.stdout
+    assert NEWER.sub("", done.stdout) == wanted.stdout
     if not command.startswith("-"):
         assert done.stderr.partition(":")[0] == wanted.stderr.partition(":")[0]
 

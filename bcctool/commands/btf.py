@@ -1,0 +1,275 @@
+"""btf: type information in the kernel and in files, and what uses it."""
+
+from __future__ import annotations
+
+import os
+
+from ..errors import GENERIC, Error, KernelError
+from ..escapes import printable
+from ..kernel import bpf
+from ..objects.btf import Btf
+from ..objects.map import Map
+from ..objects.owners import owners
+from ..objects.prog import Prog
+from ..output import Rendered
+from ..verbs import ARGUMENT_ERROR, Args, verb
+from . import select
+from .listing import Owners, holders, holders_text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Any
+
+    from ..btf.reader import Btf as Reader
+    from ..objects.handle import Handle
+
+HELP = """
+BTF_SRC := { id BTF_ID | prog PROG | map MAP [{key | value | kv | all}] | file FILE }
+FORMAT := { raw | c }
+MAP := { id MAP_ID | pinned FILE | name MAP_NAME }
+PROG := { id PROG_ID | pinned FILE | tag PROG_TAG | name PROG_NAME }
+"""
+MISSING = 254  # -ENOENT
+NO_DATA = 195  # -ENODATA
+NOT_SUPPORTED = 161  # -EOPNOTSUPP
+BAD_FORMAT = 95  # libbpf's own "format invalid"
+MAX_ROOTS = 16
+SYSFS = "/sys/kernel/btf"
+
+Users = dict[int, list[int]]
+
+
+def users(kind: type[Handle], word: str) -> Users:
+    """The ids of the objects of a kind by the BTF object that they refer to, ascending."""
+    found: Users = {}
+    try:
+        for handle in kind.all():
+            with handle:
+                found.setdefault(handle.info.btf_id, []).append(handle.id)
+    except KernelError as error:
+        raise KernelError(f"can't get next {word}", error.errno, status=GENERIC) from None
+    return found
+
+
+def describe(btf: Btf, progs: Users, maps: Users, held: Owners) -> dict[str, Any]:
+    """The record of `show`."""
+    id = btf.id
+    record = {"id": id, "size": btf.info.btf_size, "prog_ids": progs.get(id, []), "map_ids": maps.get(id, [])}
+    record |= holders(held, id) | {"kernel": btf.kernel}
+    if btf.name:
+        record["name"] = btf.name
+    return record
+
+
+def text(record: dict[str, Any]) -> str:
+    """A BTF object as `btf show` prints it."""
+    name = printable(record.get("name", "<anon>"))
+    text = f"{record['id']}: name {f'[{name}]' if record['kernel'] else name}  size {record['size']}B"
+    for key in ("prog_ids", "map_ids"):
+        text += f"  {key} {','.join(map(str, record[key]))}" if record[key] else ""
+    return text + holders_text(record) + "\n"
+
+
+def rows(btfs: Iterable[Btf], progs: Users, maps: Users, held: Owners) -> Iterator[dict[str, Any]]:
+    """One record per BTF object."""
+    for btf in btfs:
+        with btf:
+            yield describe(btf, progs, maps, held)
+
+
+@verb("[id BTF_ID]", text=text, alias="list")
+def show(args: Args) -> Any:
+    """Show BTF objects in the kernel, and the programs and maps that use them."""
+    if len(args) not in (0, 2):
+        raise Error(f"what is '{args.peek()}'?")
+    selected = None
+    if args:
+        args.expect("id")
+        selected = Btf.from_id(args.number("ID"))
+    found = users(Prog, "prog"), users(Map, "map"), owners(bpf.BTF)
+    return rows(Btf.all(), *found) if selected is None else describe(selected, *found)
+
+
+class Source:
+    """What to dump: the types, the ids to start from (None: all), and whether the kernel vouches for the types."""
+
+    def __init__(self, types: Reader, roots: list[int] | None = None, trusted: bool = False) -> None:
+        self.types = types
+        self.roots = roots
+        self.trusted = trusted
+
+
+def from_id(args: Args) -> Source:
+    """The BTF object with an id."""
+    return from_object(args.number("ID"), args)
+
+
+def from_prog(args: Args) -> Source:
+    """The BTF object that a program refers to."""
+    with select.prog(args) as prog:
+        if not prog.info.btf_id:
+            raise Error(f"program {prog.id} has no BTF", MISSING)
+        return from_object(prog.info.btf_id, args)
+
+
+def from_map(args: Args) -> Source:
+    """The BTF object that a map refers to; by default only the types of its keys and values."""
+    with select.map_(args) as map:
+        info = map.info
+        part = args.accept("key", "value", "kv", "all") or "kv"
+        if info.btf_vmlinux_value_type_id:
+            from ..objects.btf import vmlinux
+
+            source, value = Source(vmlinux(), trusted=True), info.btf_vmlinux_value_type_id
+        elif info.btf_id:
+            source, value = from_object(info.btf_id, args), info.btf_value_type_id
+        else:
+            raise Error(f"map {map.id} has no BTF", MISSING)
+    key = info.btf_key_type_id
+    source.roots = {"key": [key], "value": [value], "kv": [key, value], "all": None}[part]
+    return source
+
+
+def from_object(id: int, args: Args) -> Source:
+    """A BTF object of the kernel. A module's is read over --base-btf, or over vmlinux."""
+    from ..btf.reader import Btf as Reader
+
+    try:
+        btf = Btf.from_id(id)
+    except KernelError as error:
+        error.status = -error.errno % 256
+        raise
+    with btf:
+        if args.options.base_btf and btf.kernel and btf.name != "vmlinux":
+            return Source(Reader(btf.data, base(args), where=f"BTF object {id}"))
+        return Source(btf.reader(), trusted=True)
+
+
+def from_file(args: Args) -> Source:
+    """A file of raw BTF, or the .BTF section of an ELF file; one of the kernel's modules over vmlinux."""
+    path = args.next("file path")
+    real = os.path.realpath(path)
+    of_kernel = os.path.dirname(real) == SYSFS
+    over = base(args) if args.options.base_btf else None
+    if over is None and of_kernel and os.path.basename(real) != "vmlinux":
+        from ..objects.btf import vmlinux
+
+        over = vmlinux()
+    return Source(read(path, over), trusted=of_kernel and not args.options.base_btf)
+
+
+def base(args: Args) -> Reader:
+    """The types in the file of --base-btf."""
+    path = args.options.base_btf or ""
+    try:
+        return read(path, None)
+    except Error as error:
+        reason = error.message.removeprefix(f"failed to load BTF from {path}: ")
+        raise Error(f"failed to parse base BTF at '{path}': {reason}") from None
+
+
+def read(path: str, over: Reader | None) -> Reader:
+    """The types in a file, over a base if it holds split BTF."""
+    from ..btf.reader import MAGIC
+    from ..btf.reader import Btf as Reader
+    from ..objects.btf import MAX_SIZE
+
+    failure = f"failed to load BTF from {path}"
+    try:
+        if not os.path.isfile(path) and os.path.exists(path):
+            raise Error(f"{failure}: not a regular file")
+        with open(path, "rb") as file:
+            data: bytes | None = file.read(4)
+            if data == b"\x7fELF":
+                from ..elf.btf_section import btf_section
+
+                data = btf_section(file, path)
+            elif data and data[:2] in MAGIC:
+                data += file.read(MAX_SIZE)
+            else:
+                raise Error(f"{failure}: it is neither BTF nor an ELF file", BAD_FORMAT)
+    except OSError as error:
+        raise KernelError(failure, error.errno or 0) from None
+    except ValueError:
+        raise Error(f"{failure}: a file name has no NUL character") from None
+    if data is None:
+        raise Error(f"{failure}: it has no .BTF section (was it compiled with -g?)", NO_DATA)
+    return Reader(data, over, where=path)
+
+
+SOURCES = {"id": from_id, "map": from_map, "prog": from_prog, "file": from_file}
+
+
+class Options:
+    """The words after BTF_SRC."""
+
+    def __init__(self, args: Args) -> None:
+        self.format = "raw"
+        self.sort = True
+        self.roots: list[int] = []
+        try:
+            while args:
+                self.take(args)
+        except Error as error:
+            error.status = error.status if error.status != GENERIC else ARGUMENT_ERROR
+            raise
+
+    def take(self, args: Args) -> None:
+        """Take one option."""
+        option = args.accept("format", "root_id", "unsorted")
+        if option == "unsorted":
+            self.sort = False
+        elif option == "root_id":
+            self.root(args)
+        elif option == "format":
+            if not args:
+                raise Error("expecting value for 'format' option")
+            self.format = args.next()
+            if self.format not in ("raw", "c"):
+                raise Error(f"unrecognized format specifier: '{self.format}', possible values: raw, c")
+            if self.format == "c" and args.options.json:
+                raise Error("JSON output for C-syntax dump is not supported", NOT_SUPPORTED)
+        else:
+            raise Error(f"unrecognized option: '{args.peek()}'")
+
+    def root(self, args: Args) -> None:
+        """Take the value of `root_id`."""
+        if not args:
+            raise Error("expecting value for 'root_id' option")
+        id = args.number("root_id")
+        if id in self.roots:
+            raise Error(f"duplicate root_id {id} supplied")
+        if len(self.roots) == MAX_ROOTS:
+            raise Error(f"too many root_ids, {MAX_ROOTS} are possible")
+        self.roots.append(id)
+
+
+@verb("BTF_SRC [format FORMAT] [root_id BTF_ID]... [unsorted]")
+def dump(args: Args) -> Rendered:
+    """Dump types: all that there are, or those that a map or the root ids pick."""
+    args.require(2, GENERIC)
+    keyword = args.accept(*SOURCES)
+    if keyword is None:
+        raise Error(f"unrecognized BTF source specifier: '{args.peek()}'")
+    source = SOURCES[keyword](args)
+    options = Options(args)
+    if options.roots:
+        if source.roots is not None:
+            raise Error("root_id can't be combined with the key and value types of a map", ARGUMENT_ERROR)
+        source.roots = options.roots
+    for id in source.roots or ():
+        if id >= source.types.nr_types:
+            raise Error(f"{source.types.where} has no type [{id}]", ARGUMENT_ERROR)
+    return Rendered(lambda style, depth: chunks(source, options, style, depth))
+
+
+def chunks(source: Source, options: Options, style: str, depth: int) -> Iterable[str]:
+    """The text of the dump."""
+    if options.format == "c":
+        from ..btf.c import c_header
+
+        return [c_header(source.types, source.roots, options.sort, source.trusted).decode("utf-8", "backslashreplace")]
+    from ..btf.raw import rows
+
+    return rows(source.types, style, depth, source.roots)
