@@ -40,7 +40,9 @@ class Blob:
         self.next_id += 1
         return self.next_id - 1
 
-    def int(self, name: str = "int", size: int = 4, encoding: int = 0, bits: int | None = None, offset: int = 0) -> int:
+    def number(
+        self, name: str = "int", size: int = 4, encoding: int = 0, bits: int | None = None, offset: int = 0
+    ) -> int:
         return self.add(kinds.INT, name, size, encoding << 24 | offset << 16 | (size * 8 if bits is None else bits))
 
     def ptr(self, target: int) -> int:
@@ -73,7 +75,8 @@ class Blob:
         return self.add(kinds.FUNC_PROTO, "", result, *words, vlen=len(parameters))
 
     def datasec(self, name: str, size: int, *variables: tuple[int, int, int]) -> int:
-        return self.add(kinds.DATASEC, name, size, *[word for entry in variables for word in entry], vlen=len(variables))
+        words = [word for entry in variables for word in entry]
+        return self.add(kinds.DATASEC, name, size, *words, vlen=len(variables))
 
     def bytes(self, header_len: int = 24) -> bytes:
         types = struct.pack(f"{self.order}{len(self.words)}I", *self.words)
@@ -94,7 +97,7 @@ def section(path: Path, name: str) -> bytes:
 
 def test_written_types_are_read_back() -> None:
     blob = Blob()
-    number = blob.int("int", 4, 1)
+    number = blob.number("int", 4, 1)
     blob.struct("pair", 8, ("a", number, 0), ("b", number, 32))
     pair = blob.btf().type(2)
     assert (pair.name, pair.size, [(member.name, member.bit_offset) for member in pair.entries]) == (

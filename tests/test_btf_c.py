@@ -1,4 +1,4 @@
-"""BTF as a C header: its frame, the order of types, kernel functions; that clang takes it; and blobs kept from libbpf."""
+"""BTF as a C header: its frame, the order of types, kernel functions; that clang takes it; blobs kept from libbpf."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from bcctool.errors import Malformed
 from .test_btf_blobs import Blob, section
 
 NO_KFUNCS = b"\n/* BPF kfuncs */\n#ifndef BPF_NO_KFUNC_PROTOTYPES\n#endif\n\n"
+WARNINGS = ("-Werror", "-Wno-pragma-clang-attribute")  # a header without structs has no use for its pragma
 VMLINUX = Path("/sys/kernel/btf/vmlinux")
 
 
@@ -39,7 +40,7 @@ def compiles(text: bytes, tmp_path: Path, *more: str) -> None:
         pytest.skip("clang is not installed")
     header = tmp_path / "vmlinux.h"
     header.write_bytes(text + "\n".join(more).encode() + b"\n")
-    command = ["clang", "-target", "bpf", "-fsyntax-only", "-Werror", "-Wno-pragmas", "-x", "c", str(header)]
+    command = ["clang", "-target", "bpf", "-fsyntax-only", *WARNINGS, "-std=c2x", "-x", "c", str(header)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
@@ -54,7 +55,7 @@ def test_frame_compiles(tmp_path: Path) -> None:
 
 def mixed() -> Btf:
     blob = Blob()
-    number = blob.int("int", 4, SIGNED)
+    number = blob.number("int", 4, SIGNED)
     blob.struct("zebra", 4, ("stripes", number, 0))
     blob.add(kinds.TYPEDEF, "alpha", blob.struct("", 4, ("x", number, 0)))
     blob.struct("ant", 8, ("zebra", 2, 0), ("n", number, 32))
@@ -95,7 +96,7 @@ def test_text_of_types() -> None:
 
 def test_empty_parameter_list_is_void() -> None:
     blob = Blob()
-    blob.add(kinds.TYPEDEF, "handler", blob.ptr(blob.proto(blob.int("int", 4, SIGNED))))
+    blob.add(kinds.TYPEDEF, "handler", blob.ptr(blob.proto(blob.number("int", 4, SIGNED))))
     assert types(blob.btf()) == "typedef int (*handler)(void);\n\n"
 
 
@@ -111,7 +112,7 @@ def test_attribute_is_no_type_tag() -> None:
 def test_equal_names_are_ordered_by_what_is_inside() -> None:
     """"a" hashes to 97, "b" to 98: the struct with member a comes first, whatever the ids."""
     blob = Blob()
-    number = blob.int("int", 4, SIGNED)
+    number = blob.number("int", 4, SIGNED)
     blob.struct("twin", 4, ("b", number, 0))
     blob.struct("twin", 4, ("a", number, 0))
     assert Order(blob.btf()).sorted() == [3, 2]
@@ -123,7 +124,7 @@ def test_equal_names_are_ordered_by_what_is_inside() -> None:
 def test_typedefs_of_pointers_first() -> None:
     """A pointer to a typedef of an anonymous struct has no name of its own, so it brings that typedef to the front."""
     blob = Blob()
-    number = blob.int("int", 4, SIGNED)
+    number = blob.number("int", 4, SIGNED)
     blob.add(kinds.TYPEDEF, "first_by_name", blob.struct("", 4, ("a", number, 0)))
     later = blob.add(kinds.TYPEDEF, "pointed_to", blob.struct("", 4, ("b", number, 0)))
     blob.ptr(later)
@@ -132,7 +133,7 @@ def test_typedefs_of_pointers_first() -> None:
 
 def test_kernel_functions(tmp_path: Path) -> None:
     blob = Blob()
-    number = blob.int("int", 4, SIGNED)
+    number = blob.number("int", 4, SIGNED)
     task = blob.ptr(blob.struct("task", 4, ("pid", number, 0)))
     functions = [
         blob.add(kinds.FUNC, name, blob.proto(result, *parameters), vlen=1)
@@ -160,7 +161,7 @@ def test_kernel_functions(tmp_path: Path) -> None:
 
 def test_split_blob_comes_with_its_base() -> None:
     base = Blob()
-    base.struct("base", 4, ("a", base.int("int", 4, SIGNED), 0))
+    base.struct("base", 4, ("a", base.number("int", 4, SIGNED), 0))
     own = Blob(first_id=3, first_string=len(base.strings))
     own.struct("own", 4, ("base", 2, 0))
     text = types(own.btf(base.btf()))
@@ -177,9 +178,9 @@ def test_sizes_and_offsets_survive(
     checks = []
     for type_ in btf.types():
         if type_.kind == kinds.STRUCT and type_.name:
-            checks.append(f'_Static_assert(sizeof(struct {type_.name}) == {type_.size}, "");')
+            checks.append(f"_Static_assert(sizeof(struct {type_.name}) == {type_.size});")
             checks += [
-                f'_Static_assert(__builtin_offsetof(struct {type_.name}, {member.name}) == {member.bit_offset // 8}, "");'
+                f"_Static_assert(__builtin_offsetof(struct {type_.name}, {member.name}) == {member.bit_offset // 8});"
                 for member in type_.entries
                 if member.name and not member.bitfield_size
             ]
@@ -197,8 +198,8 @@ def test_unsound_blob_reaches_no_c_code(tmp_path: Path) -> None:
 
 def test_control_characters_reach_no_c_code() -> None:
     blob = Blob()
-    blob.struct("s\x1b[2J", 4, ("a", blob.int(), 0))
-    with pytest.raises(Malformed, match="control characters"):
+    blob.struct("s\x1b[2J", 4, ("a", blob.number(), 0))
+    with pytest.raises(Malformed, match="characters that C cannot have"):
         c_header(blob.btf())
 
 

@@ -96,7 +96,7 @@ def test_section_name_out_of_range() -> None:
 
 @pytest.mark.parametrize("target", ["bpf", "bpfeb"])
 def test_compiled_object(compile_c: Callable[..., Path], target: str) -> None:
-    path = compile_c("btf_sections.c", "-g", target=target)
+    path = compile_c("btf_sections.c", "-g", "-DCORE", target=target)
     btf = Btf(section(path, ".BTF"))
     found = BtfExt(section(path, ".BTF.ext"), btf)
     ((insn_off, type_id),) = found.funcs("xdp")

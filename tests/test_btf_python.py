@@ -25,8 +25,9 @@ from .test_btf_values import HOSTILE
 def record(order: str = "<") -> tuple[Btf, int]:
     """A struct with a member of each shape, and its id."""
     blob = Blob(order)
-    number, byte, long = blob.int("int", 4, SIGNED), blob.int("unsigned char", 1), blob.int("long", 8)
-    char, boolean, wide = blob.int("char", 1, SIGNED), blob.int("_Bool", 1, BOOL), blob.int("__int128", 16, SIGNED)
+    number, byte, long = blob.number("int", 4, SIGNED), blob.number("unsigned char", 1), blob.number("long", 8)
+    char, boolean = blob.number("char", 1, SIGNED), blob.number("_Bool", 1, BOOL)
+    wide = blob.number("__int128", 16, SIGNED)
     enum = blob.enum("color", 4, ("RED", 0), ("BLUE", 5))
     text, numbers = blob.array(char, 8), blob.array(number, 2)
     double = blob.add(kinds.FLOAT, "double", 8)
@@ -108,21 +109,21 @@ def test_missing_members_are_zero() -> None:
 )
 def test_text(raw: bytes, value: str | bytes) -> None:
     blob = Blob()
-    blob.array(blob.int("char", 1, SIGNED), 8)
+    blob.array(blob.number("char", 1, SIGNED), 8)
     assert decode(blob.btf(), 2, raw) == value
     assert encode(blob.btf(), 2, value) == raw
 
 
 def test_bytes_for_an_array_of_bytes() -> None:
     blob = Blob()
-    blob.array(blob.int("unsigned char", 1), 6)
+    blob.array(blob.number("unsigned char", 1), 6)
     assert encode(blob.btf(), 2, b"\1\2") == encode(blob.btf(), 2, [1, 2]) == b"\1\2\0\0\0\0"
     assert decode(blob.btf(), 2, b"\1\2\0\0\0\0") == [1, 2, 0, 0, 0, 0]
 
 
 def test_section() -> None:
     blob = Blob()
-    number = blob.int("int", 4, SIGNED)
+    number = blob.number("int", 4, SIGNED)
     first, second = (blob.add(kinds.VAR, name, number, 1) for name in ("a", "b"))
     blob.datasec(".data", 12, (first, 0, 4), (second, 8, 4))
     data = struct.pack("<iii", 1, 0, -3)
@@ -172,7 +173,7 @@ def test_too_little_data() -> None:
 
 def test_too_large_to_encode() -> None:
     blob = Blob()
-    blob.array(blob.int("char", 1), 1 << 31)
+    blob.array(blob.number("char", 1), 1 << 31)
     with pytest.raises(Error, match="too large"):
         encode(blob.btf(), 2, "x")
 

@@ -13,14 +13,14 @@ from bcctool.btf.reader import Btf
 from .test_btf_blobs import UNKNOWN_OFFSET, Blob
 
 
-def dump(btf: Btf, style: str, **options: object) -> str:
-    return "".join(rows(btf, style, **options))  # type: ignore[arg-type]
+def dump(btf: Btf, style: str, depth: int = 0, ids: list[int] | None = None) -> str:
+    return "".join(rows(btf, style, depth, ids))
 
 
 def every_kind(order: str = "<") -> Btf:
     blob = Blob(order)
-    number = blob.int("int", 4, encoding=1)
-    blob.int("flags", 4, encoding=8, bits=3, offset=2)
+    number = blob.number("int", 4, encoding=1)
+    blob.number("flags", 4, encoding=8, bits=3, offset=2)
     blob.ptr(0)
     blob.array(number, 3)
     blob.struct("s", 8, ("a", number, 0), ("", number, 5 << 24 | 32), flag=True)
@@ -144,7 +144,7 @@ def test_json() -> None:
 
 def test_pretty() -> None:
     blob = Blob()
-    number = blob.int("int", 4, 1)
+    number = blob.number("int", 4, 1)
     blob.struct("s", 4, ("a", number, 3 << 24), flag=True)
     blob.enum("none", 4)
     assert (
@@ -213,7 +213,7 @@ def test_selected_ids() -> None:
 
 def test_split_blob_prints_its_own_types_and_the_bases_names() -> None:
     base = Blob()
-    variable = base.add(kinds.VAR, "v", base.int("int"), 0)
+    variable = base.add(kinds.VAR, "v", base.number("int"), 0)
     own = Blob(first_id=3, first_string=len(base.strings))
     own.datasec(".bss", 4, (variable, 0, 4))
     own.add(kinds.TYPEDEF, 1, 1)
@@ -236,7 +236,7 @@ def test_many_types_come_in_batches() -> None:
 @pytest.mark.parametrize("ids", [None, [1, 2]])
 def test_harmful_names_are_escaped(ids: list[int] | None) -> None:
     blob = Blob()
-    blob.int('a\x1b[2J\n"b\\%s')
+    blob.number('a\x1b[2J\n"b\\%s')
     blob.add(kinds.INT, b"\xff\xc2\x9bx", 4, 32)
     plain = dump(blob.btf(), "plain", ids=ids).splitlines()
     assert plain[0].startswith("[1] INT 'a\\x1b[2J\\x0a\"b\\%s' size=4")

@@ -23,18 +23,18 @@ def blob(request: pytest.FixtureRequest) -> Blob:
 
 
 def test_int(blob: Blob) -> None:
-    blob.int("bits", 4, encoding=1, bits=5, offset=3)
+    blob.number("bits", 4, encoding=1, bits=5, offset=3)
     type_ = blob.btf().type(1)
     assert (type_.kind, type_.name, type_.size, type_.entries) == (kinds.INT, "bits", 4, (1, 3, 5))
 
 
 def test_array(blob: Blob) -> None:
-    blob.array(blob.int(), 7)
+    blob.array(blob.number(), 7)
     assert blob.btf().type(2).entries == (1, 1, 7)
 
 
 def test_struct_with_bitfields(blob: Blob) -> None:
-    number = blob.int()
+    number = blob.number()
     blob.struct("s", 8, ("plain", number, 0), ("bits", number, 5 << 24 | 32), flag=True)
     members = blob.btf().type(2).entries
     assert [(m.name, m.type_id, m.bit_offset, m.bitfield_size) for m in members] == [
@@ -44,7 +44,7 @@ def test_struct_with_bitfields(blob: Blob) -> None:
 
 
 def test_struct_without_kind_flag_has_wide_offsets(blob: Blob) -> None:
-    blob.struct("s", 1 << 24, ("far", blob.int(), 5 << 24))
+    blob.struct("s", 1 << 24, ("far", blob.number(), 5 << 24))
     (member,) = blob.btf().type(2).entries
     assert (member.bit_offset, member.bitfield_size) == (5 << 24, 0)
 
@@ -62,7 +62,7 @@ def test_enum64(blob: Blob, flag: bool, value: int) -> None:
 
 
 def test_function(blob: Blob) -> None:
-    number = blob.int()
+    number = blob.number()
     proto = blob.proto(number, ("x", number), ("", 0))
     blob.add(kinds.FUNC, "f", proto, vlen=1)
     btf = blob.btf()
@@ -71,7 +71,7 @@ def test_function(blob: Blob) -> None:
 
 
 def test_variable_section_tag_forward(blob: Blob) -> None:
-    number = blob.int()
+    number = blob.number()
     variable = blob.add(kinds.VAR, "v", number, 1)
     blob.datasec(".data", 4, (variable, 0, 4))
     blob.add(kinds.DECL_TAG, "tag", variable, 0xFFFFFFFF)
@@ -89,12 +89,12 @@ def test_void() -> None:
 
 
 def test_longer_header(blob: Blob) -> None:
-    blob.int("int")
+    blob.number("int")
     assert Btf(blob.bytes(header_len=32)).name(1) == "int"
 
 
 def test_split_blob_continues_ids_and_strings(blob: Blob) -> None:
-    number = blob.int("int")
+    number = blob.number("int")
     base = blob.btf()
     own = Blob(blob.order, first_id=2, first_string=len(blob.strings))
     own.struct("s", 4, ("member", number, 0))
@@ -114,7 +114,7 @@ def test_split_blob_of_other_byte_order_than_base() -> None:
 
 def test_find_by_kind_and_by_tail_of_a_longer_name() -> None:
     blob = Blob()
-    blob.int("long_name")
+    blob.number("long_name")
     blob.enum("twin", 4)
     blob.struct("twin", 0)
     blob.add(kinds.INT, 1 + len("long_"), 4, 32)
@@ -130,7 +130,7 @@ def test_name_that_is_not_utf8() -> None:
 
 def test_resolve_and_size_of() -> None:
     blob = Blob()
-    number = blob.int("int", 4)
+    number = blob.number("int", 4)
     typedef = blob.add(kinds.TYPEDEF, "t", blob.add(kinds.CONST, "", number))
     rows = blob.array(blob.array(typedef, 3), 5)
     pointer, variable = blob.ptr(typedef), blob.add(kinds.VAR, "v", rows, 0)
@@ -161,7 +161,7 @@ def test_cycles_end() -> None:
 
 def test_huge_array() -> None:
     blob = Blob()
-    blob.array(blob.array(blob.int(), 1 << 31), 1 << 31)
+    blob.array(blob.array(blob.number(), 1 << 31), 1 << 31)
     with pytest.raises(Malformed, match="too large"):
         blob.btf().size_of(3)
 
@@ -169,7 +169,7 @@ def test_huge_array() -> None:
 @pytest.mark.parametrize("id", [-1, 2, 1 << 31])
 def test_id_out_of_range(id: int) -> None:
     blob = Blob()
-    blob.int()
+    blob.number()
     with pytest.raises(Malformed, match="no such type"):
         blob.btf().type(id)
 
@@ -214,7 +214,7 @@ def test_bad_headers(data: bytes, reason: str) -> None:
 @pytest.mark.parametrize("kind", [0, 20, 31, 32, 127])
 def test_unknown_kind(kind: int) -> None:
     blob = Blob()
-    blob.int()
+    blob.number()
     blob.words += [0, kind << 24, 0]
     with pytest.raises(Malformed, match=rf"type \[2\]: unknown kind {kind}"):
         blob.btf()
@@ -223,7 +223,7 @@ def test_unknown_kind(kind: int) -> None:
 @pytest.mark.parametrize("missing", [1, 2, 3])
 def test_last_type_is_cut_off(missing: int) -> None:
     blob = Blob()
-    blob.int()
+    blob.number()
     del blob.words[-missing:]
     with pytest.raises(Malformed, match="past the end"):
         blob.btf()

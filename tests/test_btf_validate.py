@@ -41,7 +41,7 @@ def callbacks(blob: Blob) -> None:
 
 
 def nested(blob: Blob) -> None:
-    inner = blob.int()
+    inner = blob.number()
     for depth in range(MAX_HEIGHT + 1):
         inner = blob.struct(f"s{depth}", 4, ("a", inner, 0))
 
@@ -59,29 +59,29 @@ BAD: dict[str, tuple[Build, str]] = {
     "vlen": (lambda b: b.add(kinds.PTR, "", 0, vlen=1), "no entries"),
     "huge vlen": (lambda b: b.add(kinds.STRUCT, "s", 4, *[0, 0, 0] * 0x10000, vlen=0x10000), "too large"),
     "kind_flag": (lambda b: b.add(kinds.PTR, "", 0, flag=True), "kind_flag"),
-    "int size": (lambda b: b.int("i", 3), "size 3"),
-    "int bits": (lambda b: b.int("i", 4, bits=30, offset=5), "30 bits at bit 5 of 4 bytes"),
-    "int without bits": (lambda b: b.int("i", 4, bits=0), "0 bits"),
+    "int size": (lambda b: b.number("i", 3), "size 3"),
+    "int bits": (lambda b: b.number("i", 4, bits=30, offset=5), "30 bits at bit 5 of 4 bytes"),
+    "int without bits": (lambda b: b.number("i", 4, bits=0), "0 bits"),
     "enum size": (lambda b: b.enum("e", 5), "size 5"),
     "linkage": (lambda b: b.add(kinds.VAR, "v", 0, 3), "unknown linkage 3"),
     "func linkage": (lambda b: b.add(kinds.FUNC, "f", b.proto(0), vlen=3), "unknown linkage 3"),
-    "func of int": (lambda b: b.add(kinds.FUNC, "f", b.int(), vlen=1), r"type \[1\] is no prototype"),
-    "section of int": (lambda b: b.datasec(".data", 4, (b.int(), 0, 4)), "neither variable nor function"),
+    "func of int": (lambda b: b.add(kinds.FUNC, "f", b.number(), vlen=1), r"type \[1\] is no prototype"),
+    "section of int": (lambda b: b.datasec(".data", 4, (b.number(), 0, 4)), "neither variable nor function"),
     "section end": (lambda b: b.datasec(".data", 4, (b.add(kinds.VAR, "v", 0, 0), 2, 4)), "lie outside its 4 bytes"),
     "tag component": (lambda b: b.add(kinds.DECL_TAG, "t", b.struct("s", 0), 0), "component 0"),
-    "member end": (lambda b: b.struct("s", 4, ("a", b.int(), 8)), "32 bits at bit 8 lie outside its 4 bytes"),
-    "bitfield": (lambda b: b.struct("s", 8, ("a", b.int(), 33 << 24), flag=True), "a bitfield of 33 bits"),
+    "member end": (lambda b: b.struct("s", 4, ("a", b.number(), 8)), "32 bits at bit 8 lie outside its 4 bytes"),
+    "bitfield": (lambda b: b.struct("s", 8, ("a", b.number(), 33 << 24), flag=True), "a bitfield of 33 bits"),
     "own typedef": (lambda b: typedefs(b, 1), "contains itself|cycle"),
     "typedef cycle": (lambda b: typedefs(b, 2, 3, 1), "contains itself|cycle"),
     "array of itself": (lambda b: b.array(1, 2), "contains itself"),
     "struct in itself": (lambda b: b.struct("s", 4, ("a", 1, 0)), "contains itself"),
     "pointer to itself": (lambda b: b.ptr(1), "contains itself"),
     "prototype of itself": (lambda b: b.proto(0, ("a", b.ptr(2))), "contains itself"),
-    "huge array": (lambda b: b.array(b.array(b.int(), 1 << 31), 2), "too large"),
+    "huge array": (lambda b: b.array(b.array(b.number(), 1 << 31), 2), "too large"),
     "nesting": (nested, "types inside each other"),
     "doubling structs": (doubling, "no use is left"),
     "doubling prototypes": (callbacks, "no use is left"),
-    "padding": (lambda b: b.struct("s", 1 << 31, ("a", b.int(), 0)), "no use is left"),
+    "padding": (lambda b: b.struct("s", 1 << 31, ("a", b.number(), 0)), "no use is left"),
 }
 
 
@@ -99,8 +99,8 @@ def test_defect_is_named(case: str) -> None:
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_sound_blob(order: str) -> None:
     blob = Blob(order)
-    number = blob.int()
-    blob.int("old_bits", 4, bits=4)
+    number = blob.number()
+    blob.number("old_bits", 4, bits=4)
     blob.struct("old", 4, ("a", 2, 0), ("b", 2, 28))
     blob.struct("list", 16, ("next", blob.next_id + 1, 0), ("n", number, 64))
     blob.ptr(blob.next_id - 1)
@@ -116,7 +116,7 @@ def test_every_kind_but_the_defects_it_has() -> None:
 
 def test_split_blob_refers_to_its_base() -> None:
     base = Blob()
-    base.struct("s", 4, ("a", base.int(), 0))
+    base.struct("s", 4, ("a", base.number(), 0))
     own = Blob(first_id=3, first_string=len(base.strings))
     own.struct("t", 8, ("s", 2, 0), ("p", own.next_id + 1, 0))
     own.ptr(own.add(kinds.TYPEDEF, 1, 2))

@@ -46,14 +46,14 @@ def both(text: str) -> tuple[str, str, str]:
 )
 def test_integers(order: str, code: str, encoding: int, value: int) -> None:
     blob = Blob(order)
-    blob.int("number", struct.calcsize(code), encoding)
+    blob.number("number", struct.calcsize(code), encoding)
     assert texts(blob, struct.pack(order + code, value)) == both(str(value))
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_int128_is_hexadecimal(order: str) -> None:
     blob = Blob(order)
-    blob.int("__int128", 16)
+    blob.number("__int128", 16)
     data = (5 << 64 | 7).to_bytes(16, "little" if order == "<" else "big")
     assert texts(blob, data) == ("0x50000000000000007", *['"0x50000000000000007"'] * 2)
     assert texts(blob, bytes(16))[0] == "0x0"
@@ -62,7 +62,7 @@ def test_int128_is_hexadecimal(order: str) -> None:
 @pytest.mark.parametrize(("byte", "text"), [(0, "false"), (1, "true"), (2, "true")])
 def test_bool(byte: int, text: str) -> None:
     blob = Blob()
-    blob.int("_Bool", 1, BOOL)
+    blob.number("_Bool", 1, BOOL)
     assert texts(blob, bytes([byte])) == both(text)
 
 
@@ -78,7 +78,7 @@ def test_bool(byte: int, text: str) -> None:
 )
 def test_character(byte: int, plain: str, in_json: str) -> None:
     blob = Blob()
-    blob.int("char", 1, CHAR)
+    blob.number("char", 1, CHAR)
     assert texts(blob, bytes([byte])) == (plain, in_json, in_json)
 
 
@@ -188,9 +188,9 @@ def test_no_values(kind: int, text: str) -> None:
 def test_bitfields(order: str) -> None:
     """a takes the first 3 bits, b the next 7, c 40 across words; big endian counts from the top."""
     blob = Blob(order)
-    number, long, boolean = blob.int("int", 4, SIGNED), blob.int("long", 8), blob.int("_Bool", 1, BOOL)
-    members = ("a", number, 3 << 24), ("b", number, 7 << 24 | 3), ("c", long, 40 << 24 | 10), ("d", boolean, 1 << 24 | 50)
-    blob.struct("s", 8, *members, flag=True)
+    number, long, boolean = blob.number("int", 4, SIGNED), blob.number("long", 8), blob.number("_Bool", 1, BOOL)
+    members = ("a", number, 3 << 24), ("b", number, 7 << 24 | 3), ("c", long, 40 << 24 | 10)
+    blob.struct("s", 8, *members, ("d", boolean, 1 << 24 | 50), flag=True)
     fields = ((5, 0, 3), (0x55, 3, 7), (0xABCDEF0123, 10, 40), (1, 50, 1))
     if order == "<":
         data = sum(value << at for value, at, _ in fields).to_bytes(8, "little")
@@ -204,14 +204,14 @@ def test_bitfields(order: str) -> None:
 
 def test_bitfields_of_older_compilers() -> None:
     blob = Blob()
-    odd = blob.int("odd", 4, SIGNED, bits=5)
+    odd = blob.number("odd", 4, SIGNED, bits=5)
     blob.struct("s", 4, ("a", odd, 0), ("b", odd, 5))
     assert texts(blob, struct.pack("<I", 0b10001_00011))[1] == '{"a":"0x3","b":"0x11"}'
 
 
 def chars(encoding: int, name: str = "char") -> Blob:
     blob = Blob()
-    blob.array(blob.int(name, 1, encoding), 4)
+    blob.array(blob.number(name, 1, encoding), 4)
     return blob
 
 
@@ -236,7 +236,7 @@ def test_text_of_other_types() -> None:
     assert texts(chars(CHAR), b"a\x01bc")[:2] == ('["a",0x1,"b","c"\n]', '["a","\\u0001","b","c"]')
     assert texts(chars(0, "unsigned char"), b"ab\0\0")[1] == "[97,98,0,0]"
     blob = Blob()
-    char = blob.int("char", 1, SIGNED)
+    char = blob.number("char", 1, SIGNED)
     blob.array(blob.add(kinds.TYPEDEF, "letter", char), 2)
     assert texts(blob, b"a\0")[1] == "[97,0]"
     blob.array(blob.add(kinds.CONST, "", char), 2)
@@ -246,7 +246,7 @@ def test_text_of_other_types() -> None:
 @pytest.mark.parametrize("nelems", [3, 500])
 def test_arrays(nelems: int) -> None:
     blob = Blob()
-    blob.array(blob.int("short", 2), nelems)
+    blob.array(blob.number("short", 2), nelems)
     numbers = ",".join(str(number) for number in range(nelems))
     data = struct.pack(f"<{nelems}H", *range(nelems))
     assert texts(blob, data) == (f"[{numbers}\n]", f"[{numbers}]", f"[{numbers}\n]")
@@ -280,11 +280,12 @@ LAYOUT = """\
 
 def layout() -> Blob:
     blob = Blob()
-    byte, char = blob.int("unsigned char", 1), blob.int("char", 1, SIGNED)
+    byte, char = blob.number("unsigned char", 1), blob.number("char", 1, SIGNED)
     grid = blob.array(blob.array(byte, 2), 2)
     points = blob.array(blob.struct("point", 1, ("x", byte, 0)), 2)
     anonymous = blob.struct("", 1, ("%d", byte, 0), kind=kinds.UNION)
-    blob.struct("s", 9, ("name", blob.array(char, 2), 0), ("grid", grid, 16), ("points", points, 48), ("", anonymous, 64))
+    name = blob.array(char, 2)
+    blob.struct("s", 9, ("name", name, 0), ("grid", grid, 16), ("points", points, 48), ("", anonymous, 64))
     return blob
 
 
@@ -299,7 +300,7 @@ def test_layout_by_depth() -> None:
 
 def test_union_members_share_their_bytes() -> None:
     blob = Blob()
-    word, byte = blob.int("int", 4), blob.int("unsigned char", 1)
+    word, byte = blob.number("int", 4), blob.number("unsigned char", 1)
     blob.struct("u", 4, ("word", word, 0), ("bytes", blob.array(byte, 4), 0), ("low", byte, 0), kind=kinds.UNION)
     blob.struct("s", 8, ("u", blob.next_id - 1, 0), ("after", word, 32))
     text = texts(blob, struct.pack("<II", 0x04030201, 9))[1]
@@ -308,7 +309,7 @@ def test_union_members_share_their_bytes() -> None:
 
 def test_section_and_variables() -> None:
     blob = Blob()
-    number = blob.int("int", 4, SIGNED)
+    number = blob.number("int", 4, SIGNED)
     first, second = (blob.add(kinds.VAR, name, number, 1) for name in ("a", "b"))
     blob.datasec(".data", 0, (first, 0, 4), (second, 8, 4))
     data = struct.pack("<iii", 1, 2, -3)
@@ -321,7 +322,7 @@ def test_section_and_variables() -> None:
 
 def test_flat_rows_are_a_format_and_a_template() -> None:
     blob = Blob(">")
-    number, long = blob.int("int", 4, SIGNED), blob.int("long", 8)
+    number, long = blob.number("int", 4, SIGNED), blob.number("long", 8)
     numbers = blob.array(number, 2)
     id = blob.struct("s", 24, ("a", number, 0), ("b", long, 64), ("c", numbers, 128))
     row = Row(blob.btf(), id, "json")
@@ -341,7 +342,7 @@ def test_rows_that_are_not_flat_have_no_format() -> None:
 
 def test_offset_and_too_little_data() -> None:
     blob = Blob()
-    blob.int("int", 4)
+    blob.number("int", 4)
     render = formatter(blob.btf(), 1, "json")
     assert render(memoryview(b"xx\x05\0\0\0"), 2) == "5"
     with pytest.raises(Malformed, match="3 bytes, its type takes 4"):
@@ -350,12 +351,12 @@ def test_offset_and_too_little_data() -> None:
 
 def test_names_cannot_break_the_json() -> None:
     blob = Blob()
-    blob.struct('s"', 1, ('a"\n\\%s', blob.int("b", 1), 0))
+    blob.struct('s"', 1, ('a"\n\\%s', blob.number("b", 1), 0))
     assert json.loads(texts(blob, b"\x07")[1]) == {'a"\n\\%s': 7}
 
 
 def chain(blob: Blob, count: int, *names: str) -> None:
-    inner = blob.int()
+    inner = blob.number()
     for _ in range(count):
         inner = blob.struct("s", 4, *[(name, inner, 0) for name in names])
 
@@ -371,17 +372,17 @@ def typedef_cycle(blob: Blob) -> None:
 
 
 def outside(blob: Blob) -> None:
-    blob.struct("s", 4, ("a", blob.int(), 8))
+    blob.struct("s", 4, ("a", blob.number(), 8))
 
 
 def inside_byte(blob: Blob) -> None:
-    blob.struct("s", 8, ("a", blob.array(blob.int(), 1), 3))
+    blob.struct("s", 8, ("a", blob.array(blob.number(), 1), 3))
 
 
 HOSTILE: dict[str, Any] = {
     "nesting": lambda blob: chain(blob, MAX_NESTING + 1, "a"),
     "doubling": lambda blob: chain(blob, 30, "a", "b"),
-    "array": lambda blob: blob.array(blob.int(), (1 << 32) - 1),
+    "array": lambda blob: blob.array(blob.number(), (1 << 32) - 1),
     "array of nothing": lambda blob: blob.array(blob.struct("empty", 0), (1 << 31)),
     "arrays of nothing": zero_arrays,
     "typedef cycle": typedef_cycle,
@@ -408,7 +409,7 @@ def test_hostile_types(case: str, style: str) -> None:
 
 def test_large_array_needs_its_data() -> None:
     blob = Blob()
-    blob.array(blob.int(), (1 << 30) - 1)
+    blob.array(blob.number(), (1 << 30) - 1)
     row = Row(blob.btf(), 2, "json")
     with pytest.raises(Malformed, match="bytes, its type takes"):
         row.render(bytes(4096))

@@ -117,11 +117,14 @@ class Btf:
         """The kind of a type (btf.kinds), 0 for void."""
         return kind_of(self.head(id)[1])
 
+    def chain(self) -> list[Btf]:
+        """The blobs that make up the ids, the base of all first."""
+        return [*self.base.chain(), self] if self.base else [self]
+
     def kinds(self) -> bytes:
         """The kind of every type by id, those of the base included."""
-        words = self.words
-        own = bytes([words[at + 1] >> 24 & 0x7F for at in self.index])
-        return (self.base.kinds() if self.base else b"\0") + own
+        infos = (blob.words[at + 1] for blob in self.chain() for at in blob.index)
+        return bytes([0, *(info >> 24 & 0x7F for info in infos)])
 
     def name(self, id: int) -> str:
         """The name of a type, empty if it has none."""

@@ -1,0 +1,115 @@
+"""map create: make a map and pin it."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from ..errors import GENERIC, Error
+from ..kernel import proc, uapi
+from ..objects.map import Map
+from . import select
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..verbs import Args
+
+MIN_WORDS = 7
+MAX_U32 = 0xFFFFFFFF
+NUMBERS = {
+    "key": ("key_size", "key size"),
+    "value": ("value_size", "value size"),
+    "entries": ("max_entries", "max entries"),
+    "flags": ("flags", "flags"),
+}
+"""Keyword → argument of Map.create, what messages call it."""
+KEYWORDS = ("type", "name", *NUMBERS, "offload_dev", "dev", "inner_map")
+
+
+def create(args: Args) -> None:
+    """Take all words and do it; nothing is left when a step fails."""
+    args.require(MIN_WORDS, GENERIC)
+    path = args.next()
+    wanted = _Wanted()
+    with wanted:
+        while args:
+            wanted.take(args)
+        fields = wanted.fields
+        for field in ("type", "name"):
+            if field not in fields:
+                raise Error(f"map {field} not specified")
+        proc.require_bpffs(os.path.dirname(path) or ".", args.options.nomount)
+        sizes = {field: fields.pop(field, 0) for field, _ in NUMBERS.values()}
+        with Map.create(**fields, **sizes) as map_:
+            map_.pin(path)
+
+
+class _Wanted:
+    """The arguments of Map.create as they are found; closes the inner map in the end."""
+
+    def __init__(self) -> None:
+        self.fields: dict[str, Any] = {}
+        self.inner: Map | None = None
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        if self.inner:
+            self.inner.close()
+
+    def take(self, args: Args) -> None:
+        """Take one keyword and what follows it."""
+        keyword = args.accept(*KEYWORDS)
+        if keyword is None:
+            raise Error(f"unknown arg {args.peek()}")
+        if not args:
+            raise Error(f"'{keyword}' needs at least 1 argument, 0 found")
+        if keyword in NUMBERS:
+            field, what = NUMBERS[keyword]
+            self.put(field, what, _u32(args, what))
+        elif keyword == "type":
+            type_ = args.next()
+            if type_ not in uapi.MAP_TYPES[1:]:
+                raise Error(f"unrecognized map type: {type_}")
+            self.put("type", "map type", type_)
+        elif keyword == "name":
+            self.put("name", "map name", _name(args))
+        elif keyword == "inner_map":
+            if self.inner:
+                raise Error("inner map already specified")
+            self.inner = select.map_(args)
+            self.put("inner_map_fd", "inner map", self.inner.fd)
+        else:
+            self.put("ifindex", "network device", _ifindex(args.next()))
+
+    def put(self, field: str, what: str, value: int | str) -> None:
+        if field in self.fields:
+            raise Error(f"{what} already specified")
+        self.fields[field] = value
+
+
+def _u32(args: Args, what: str) -> int:
+    number = args.number(what)
+    if number > MAX_U32:
+        raise Error(f"{what} {number} is out of range: 0..{MAX_U32}")
+    return number
+
+
+def _name(args: Args) -> str:
+    """A name, cut to what the kernel keeps."""
+    name = args.next()
+    if len(name.encode("utf-8", "replace")) > select.MAX_MAP_NAME and args.options.style == "plain":
+        sys.stderr.write(f"Warning: the map's name is cut to {select.MAX_MAP_NAME} characters\n")
+    return name[: select.MAX_MAP_NAME]
+
+
+def _ifindex(name: str) -> int:
+    import socket
+
+    try:
+        return socket.if_nametoindex(name)
+    except OSError:
+        raise Error(f"unrecognized netdevice '{name}': No such device") from None
