@@ -205,7 +205,7 @@ records = st.fixed_dictionaries(
         "flag": st.booleans(),
         "byte": st.integers(0, 255),
         "color": st.one_of(shades, st.integers(16, (1 << 32) - 1)),
-        "text": st.text("ab%\"\\ä", max_size=4),
+        "text": st.text('ab%"\\ä', max_size=4),
         "numbers": st.lists(numbers, min_size=2, max_size=2),
         "inner": st.fixed_dictionaries({"x": numbers}),
         "ratio": st.floats(allow_nan=False),

@@ -6,7 +6,7 @@ import ctypes
 import os
 import struct
 
-from ..errors import Error, Malformed
+from ..errors import GENERIC, Error, Malformed
 from ..kernel import libbpf
 from . import kinds
 from .kinds import kind_flag_of
@@ -72,9 +72,7 @@ class _DeclOpts(ctypes.Structure):
     )
 
 
-def dump_c(
-    btf: Btf, out_fd: int, roots: Iterable[int] | None = None, sort: bool = True, trusted: bool = False
-) -> None:
+def dump_c(btf: Btf, out_fd: int, roots: Iterable[int] | None = None, sort: bool = True, trusted: bool = False) -> None:
     """Write `c_header(...)` to a file descriptor; what was printed there before has to be flushed."""
     with open(out_fd, "wb", closefd=False) as out:
         out.write(c_header(btf, roots, sort, trusted))
@@ -146,7 +144,7 @@ class _Printer:
         self.handle = self.made(libbpf.function("btf__new")(data, len(data)))
         try:
             self.fd = os.memfd_create("btf.h")
-            self.stream.value = libc.fdopen(self.fd, b"w")
+            self.stream.value = self.made(libc.fdopen(self.fd, b"w"))
             libc.setvbuf(self.stream, None, 0, ctypes.c_size_t(BUFFER_SIZE))
             vfprintf = ctypes.cast(libc.vfprintf, ctypes.c_void_p)
             self.dump = self.made(libbpf.function("btf_dump__new")(self.handle, vfprintf, self.stream, None))
@@ -170,8 +168,11 @@ class _Printer:
     def made(self, handle: int | None) -> int:
         if not handle:
             errno = ctypes.get_errno()
-            raise Error(f"{self.btf.where}: libbpf cannot read it: {os.strerror(errno)}", 256 - errno % 256)
+            raise Error(f"{self.btf.where}: libbpf cannot read it: {os.strerror(errno)}", -errno % 256 or GENERIC)
         return handle
+
+    def failed(self, id: int, what: str, errno: int) -> Error:
+        return Error(f"{self.btf.where}: type [{id}]: libbpf cannot {what}: {os.strerror(errno)}", -errno % 256)
 
     def close(self) -> None:
         if self.dump:
@@ -188,8 +189,7 @@ class _Printer:
         for id in ids:
             result = dump_type(dump, id)
             if result < 0:
-                reason = f"libbpf cannot print it as C: {os.strerror(-result)}"
-                raise Error(f"{self.btf.where}: type [{id}]: {reason}", 256 + result % -256)
+                raise self.failed(id, "print it as C", -result)
 
     def kfuncs(self, tags: list[int]) -> None:
         """Declarations of the functions that BPF programs may call in the kernel."""
@@ -206,6 +206,6 @@ class _Printer:
                 self.dump, self.btf.type(id).type_id, ctypes.byref(opts)
             )
             if result < 0:
-                raise Error(f"{self.btf.where}: type [{id}]: libbpf cannot declare it: {os.strerror(-result)}")
+                raise self.failed(id, "declare it", -result)
             self.write(" __weak __ksym;\n")
         self.write(KFUNCS_END)

@@ -95,9 +95,7 @@ def _batches(btf: Btf) -> Iterator[tuple[Iterable[tuple[int, int]], list[int]]]:
         yield enumerate(relative, btf.start_id + first), words[start:end].tolist()
 
 
-def _format(
-    types: Iterable[tuple[int, int]], words: list[int], names: Names, formats: _Formats, separator: str
-) -> str:
+def _format(types: Iterable[tuple[int, int]], words: list[int], names: Names, formats: _Formats, separator: str) -> str:
     """The text of a batch: one % for all of it, the types' words with names in place of offsets as the arguments."""
     name_of = names.__getitem__
     templates: list[str] = []

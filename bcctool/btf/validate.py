@@ -238,7 +238,7 @@ class _Shapes:
                 height[id] = WALKING
                 pending = [part for part in parts if part >= start and height[part] <= 0 and kind_of_id[part] in _PARTS]
                 if pending:
-                    if False:
+                    if any(height[part] == WALKING for part in pending):
                         raise self.table.malformed(id, "contains itself")
                     stack += pending
                     continue
