@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
+MAX_U32 = 0xFFFFFFFF
 ARGUMENT_ERROR = 234  # -EINVAL: what bpftool's pin, attach and detach return for too few words
 
 
@@ -73,11 +74,11 @@ class Args:
         """The next word for a message."""
         return f"'{self.peek()}'?" if self.words else "nothing"
 
-    def number(self, what: str) -> int:
-        """Take a number as strtoul with base 0 reads it: decimal, 0x hex, 0 octal."""
+    def number(self, what: str, limit: int = MAX_U32) -> int:
+        """Take a number as strtoul with base 0 reads it (decimal, 0x hex, 0 octal); one above `limit` is an Error."""
         word = self.next(what)
         value = parse_number(word)
-        if value is None:
+        if value is None or value > limit:
             raise Error(f"can't parse {word} as {what}")
         return value
 

@@ -20,6 +20,7 @@ import pytest
 from bcctool.kernel import bpf, proc
 from bcctool.objects.owners import owners
 from bcctool.objects.pins import pins
+from bcctool.objects.prog import Prog
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAMS = ROOT / "tests" / "programs"
@@ -28,7 +29,9 @@ BCCTOOL = (sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {str(ROO
 KINDS = (bpf.PROG, bpf.MAP, bpf.LINK)
 GRACE_S = 2.0  # the kernel frees objects after an RCU grace period, some after two
 NEW_NAMESPACES = ("unshare", "--mount", "--net", "--propagation", "private")
-PREPARE = "mount -t bpf bpf /sys/fs/bpf && ip link set lo up && echo ready && exec sleep infinity"
+# bpftool would list the pins of a bpffs twice that is mounted over another one.
+OWN_BPFFS = "while umount -l /sys/fs/bpf 2>/dev/null; do :; done; mount -t bpf bpf /sys/fs/bpf"
+PREPARE = f"{OWN_BPFFS} && ip link set lo up && echo ready && exec sleep infinity"
 
 Ids = dict[str, set[int]]
 
@@ -138,21 +141,34 @@ def loaded() -> Ids:
     return {kind: set(bpf.ids(kind)) for kind in KINDS}
 
 
+def added(before: Ids) -> Ids:
+    """The kinds that have ids now which they had not before."""
+    now = loaded()
+    return {kind: now[kind] - before[kind] for kind in KINDS if now[kind] - before[kind]}
+
+
 def pinned() -> set[str]:
     return {path for kind in KINDS for paths in pins(kind).values() for path in paths}
 
 
-def of_others(kind: str) -> set[int]:
-    """Ids of a kind that others are at work with: held by or pinned for processes that this one did not start."""
+def of_others() -> Ids:
+    """What processes that this one did not start hold, what is pinned for them, and the maps of such programs."""
     parents = {pid: parent_of(pid) for pid in proc.pids()}
     ours = {os.getpid()}
     for pid in sorted(parents):
         if parents[pid] in ours:
             ours.add(pid)
-    held = {id for id, holders in owners(kind).items() if any(holder["pid"] not in ours for holder in holders)}
     elsewhere = {mount_namespace(pid): pid for pid in parents if pid not in ours}
     elsewhere.pop(mount_namespace(os.getpid()), None)
-    return held.union(*(pinned_in(pid, kind) for pid in elsewhere.values()))
+    found = {}
+    for kind in KINDS:
+        held = {id for id, holders in owners(kind).items() if any(holder["pid"] not in ours for holder in holders)}
+        found[kind] = held.union(*(pinned_in(pid, kind) for pid in elsewhere.values()))
+    for prog in Prog.all():
+        with prog:
+            if prog.id in found[bpf.PROG]:
+                found[bpf.MAP].update(prog.map_ids)
+    return found
 
 
 def pinned_in(pid: int, kind: str) -> set[int]:
@@ -190,9 +206,10 @@ def leaves_nothing(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     gc.collect()
     deadline = time.monotonic() + GRACE_S
-    while any((left := {kind: now - ids[kind] for kind, now in loaded().items()}).values()):
+    while left := added(ids):
         if time.monotonic() > deadline:
-            left = {kind: found - of_others(kind) for kind, found in left.items()}
+            others = of_others()
+            left = {kind: found - others[kind] for kind, found in added(ids).items()}
             assert not any(left.values()), f"left in the kernel: {left}"
             break
         time.sleep(0.02)

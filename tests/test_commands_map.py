@@ -207,7 +207,7 @@ def test_what_is_no_byte(words: str, message: str) -> None:
         ("create /x type hash key 4", "'create' needs at least 7 arguments, 5 found", 255),
         ("create /x key 4 value 4 entries 1 name a", "map type not specified", 255),
         ("create /x type hash key 4 value 4 entries", "'entries' needs at least 1 argument, 0 found", 255),
-        ("create /x type hash key 4294967296 value 4 name a", "key size 4294967296 is out of range: 0..4294967295", 255),
+        ("create /x type hash key 4294967296 value 4 n a", "key size 4294967296 is out of range: 0..4294967295", 255),
         ("create /x type unspec key 4 value 4 name a", "unrecognized map type: unspec", 255),
         ("create /x type hash key 4 value 4 entries 1 name a name b", "map name already specified", 255),
         ("create /proc/x type hash key 4 value 4 entries 1 name a",

@@ -186,9 +186,12 @@ def test_values_that_need_more_than_numbers(make: Callable[..., Map], types: Btf
 
 
 def test_a_type_of_another_size_is_refused(make: Callable[..., Map], types: Btf) -> None:
-    with make("hash", 4, 8, btf_key_type_id=types.find("u64"), btf_value_type_id=types.find("u64")) as map_:
-        with pytest.raises(Malformed, match="8 bytes, but the map's key has 4"):
-            ElementFormat(map_, "json", 0, Types(map_))
+    id = types.find("u64")
+    with (
+        make("hash", 4, 8, btf_key_type_id=id, btf_value_type_id=id) as map_,
+        pytest.raises(Malformed, match="8 bytes, but the map's key has 4"),
+    ):
+        ElementFormat(map_, "json", 0, Types(map_))
 
 
 def test_a_type_that_is_not_there_is_refused(make: Callable[..., Map], types: Btf) -> None:

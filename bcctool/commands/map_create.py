@@ -33,7 +33,7 @@ def create(args: Args) -> None:
     args.require(MIN_WORDS, GENERIC)
     path = args.next()
     wanted = _Wanted()
-    with wanted:
+    try:
         while args:
             wanted.take(args)
         fields = wanted.fields
@@ -44,21 +44,17 @@ def create(args: Args) -> None:
         sizes = {field: fields.pop(field, 0) for field, _ in NUMBERS.values()}
         with Map.create(**fields, **sizes) as map_:
             map_.pin(path)
+    finally:
+        if wanted.inner:
+            wanted.inner.close()
 
 
 class _Wanted:
-    """The arguments of Map.create as they are found; closes the inner map in the end."""
+    """The arguments of Map.create as they are found."""
 
     def __init__(self) -> None:
         self.fields: dict[str, Any] = {}
         self.inner: Map | None = None
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *_: object) -> None:
-        if self.inner:
-            self.inner.close()
 
     def take(self, args: Args) -> None:
         """Take one keyword and what follows it."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 REFERENCE_TYPES = MAP_IN_MAP_TYPES | {"prog_array"}  # their free slots are no elements
 SOCKET_COOKIE_SIZE = 8
-BATCH = 256  # elements: their text stays in the caches, and malloc finds its blocks again
+BATCH = 512  # elements: their text stays in the caches, and malloc finds its blocks again
 
 
 class Dump(Rendered):
