@@ -78,8 +78,10 @@ class Args:
         """Take a number as strtoul with base 0 reads it (decimal, 0x hex, 0 octal); one above `limit` is an Error."""
         word = self.next(what)
         value = parse_number(word)
-        if value is None or value > limit:
+        if value is None:
             raise Error(f"can't parse {word} as {what}")
+        if value > limit:
+            raise Error(f"{what} {word} is out of range: 0..{limit}")
         return value
 
     def require(self, count: int, status: int = ARGUMENT_ERROR) -> None:

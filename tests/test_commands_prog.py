@@ -95,7 +95,7 @@ def test_one_program_is_an_object_and_several_an_array(fake_kernel: FakeKernel) 
     [
         (("id", "8"), "get by id (8): No such file or directory"),
         (("id", "x"), "can't parse x as ID"),
-        (("id", "4294967303"), "can't parse 4294967303 as ID"),
+        (("id", "4294967303"), "ID 4294967303 is out of range: 0..4294967295"),
         (("name", "nosuch"), "no program with name 'nosuch'"),
         (("name", "x" * 128), "can't parse name"),
         (("tag", "0123"), "can't parse tag"),

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from ..verbs import Args
 
 MIN_WORDS = 7
-MAX_U32 = 0xFFFFFFFF
 NUMBERS = {
     "key": ("key_size", "key size"),
     "value": ("value_size", "value size"),
@@ -65,7 +64,7 @@ class _Wanted:
             raise Error(f"'{keyword}' needs at least 1 argument, 0 found")
         if keyword in NUMBERS:
             field, what = NUMBERS[keyword]
-            self.put(field, what, _u32(args, what))
+            self.put(field, what, args.number(what))
         elif keyword == "type":
             type_ = args.next()
             if type_ not in uapi.MAP_TYPES[1:]:
@@ -85,13 +84,6 @@ class _Wanted:
         if field in self.fields:
             raise Error(f"{what} already specified")
         self.fields[field] = value
-
-
-def _u32(args: Args, what: str) -> int:
-    number = args.number(what)
-    if number > MAX_U32:
-        raise Error(f"{what} {number} is out of range: 0..{MAX_U32}")
-    return number
 
 
 def _name(args: Args) -> str:
