@@ -13,6 +13,7 @@ import sysconfig
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 import pytest
@@ -31,7 +32,7 @@ GRACE_S = 2.0  # the kernel frees objects after an RCU grace period, some after 
 NEW_NAMESPACES = ("unshare", "--mount", "--net", "--propagation", "private")
 # bpftool would list the pins of a bpffs twice that is mounted over another one.
 OWN_BPFFS = "while umount -l /sys/fs/bpf 2>/dev/null; do :; done; mount -t bpf bpf /sys/fs/bpf"
-PREPARE = f"{OWN_BPFFS} && ip link set lo up && echo ready && exec sleep infinity"
+PREPARE = f"{OWN_BPFFS} && ip link set lo up && echo ready && exec cat"  # until our end of its stdin is closed
 
 Ids = dict[str, set[int]]
 
@@ -40,7 +41,7 @@ class Sandbox:
     """A mount and a network namespace of a test's own, with an empty bpffs at /sys/fs/bpf."""
 
     def __init__(self) -> None:
-        self.holder = subprocess.Popen([*NEW_NAMESPACES, "sh", "-c", PREPARE], stdout=subprocess.PIPE, text=True)
+        self.holder = subprocess.Popen([*NEW_NAMESPACES, "sh", "-c", PREPARE], stdin=PIPE, stdout=PIPE, text=True)
         assert self.holder.stdout is not None
         if self.holder.stdout.readline() != "ready\n":
             self.close()
