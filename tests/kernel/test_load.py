@@ -217,3 +217,26 @@ def test_python_handles(compile_c: Compile) -> None:
             assert prog.map_ids == [loaded.maps["counter_map"].id, loaded.maps["other_map"].id]
             assert repr(prog) == f"<Prog id={id} name='counter'>"
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_an_object_without_programs_is_refused(sandbox: Sandbox, compile_c: Compile, tmp_path: Path) -> None:
+    source = tmp_path / "empty.c"
+    source.write_text('char _license[] __attribute__((section("license"))) = "GPL";\n')
+    path = compile_c(source)
+    assert sandbox.bcctool("prog", "load", path, PIN, status=255).stderr == f"Error: {path}: no programs in it\n"
+
+
+def test_only_an_empty_sys_fs_bpf_gets_a_bpffs(compile_c: Compile) -> None:
+    """Mounting is bpftool's way to help; over a directory with files in it, it would hide them."""
+    from ..conftest import BCCTOOL, run
+
+    command = ("prog", "load", str(compile_c("prog_legacy.c")), PIN)
+    script = 'mount -t tmpfs none /sys/fs/bpf; "$@"; status=$?; ls /sys/fs/bpf -I "*.debug"; exit $status'
+    private = ("unshare", "--mount", "--propagation", "private", "sh", "-c")
+    assert run(*private, script, "sh", *BCCTOOL, *command).stdout == "prog\n"
+    done = run(*private, script, "sh", *BCCTOOL, "-n", *command, status=255)
+    assert done.stderr == "Error: /sys/fs/bpf is not in a bpf file system (bpffs) and -n forbids to mount one\n"
+    full = script.replace('; "$@"', '; touch /sys/fs/bpf/file; "$@"')
+    done = run(*private, full, "sh", *BCCTOOL, *command, status=255)
+    assert done.stderr == "Error: /sys/fs/bpf is not in a bpf file system (bpffs): pin below /sys/fs/bpf\n"
+    assert done.stdout == "file\n"
