@@ -179,6 +179,9 @@ def load_family(name: str) -> Family:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line: its exit status."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed: what is opened next must not take its number
+            setattr(sys, name, open(os.devnull, "r+"))  # noqa: SIM115
     try:
         options, words = parse_options(sys.argv[1:] if argv is None else argv)
     except Usage as error:

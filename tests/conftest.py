@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import hashlib
 import json
@@ -25,6 +26,7 @@ from bcctool.objects.prog import Prog
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAMS = ROOT / "tests" / "programs"
+KERNEL_TESTS = ROOT / "tests" / "kernel"
 BCCTOOL = (sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); "
            "from bcctool.cli import main; sys.exit(main())")  # fmt: skip
 KINDS = (bpf.PROG, bpf.MAP, bpf.LINK)
@@ -128,14 +130,30 @@ def no_bpf() -> str:
     return "" if os.geteuid() == 0 else "not root"
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks for groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Kernel tests run one after another, in one process: they count the machine's objects."""
     for item in items:
-        if item.path.is_relative_to(ROOT / "tests" / "kernel"):
+        if item.path.is_relative_to(KERNEL_TESTS):
             item.add_marker("kernel")
-        if item.get_closest_marker("kernel"):
-            item.add_marker(pytest.mark.xdist_group("kernel"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    """Modules with kernel tests go to one worker, one after another: they count and list what the machine has loaded.
+
+    (xdist's own groups come from marks; xdist 3.8 loses them with pytest 9.2.)
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    scheduler: Any = LoadScopeScheduling(config, log)
+    scheduler._split_scope = lambda nodeid: "kernel" if needs_kernel(nodeid.partition("::")[0]) else nodeid
+    return scheduler
+
+
+@functools.cache
+def needs_kernel(module: str) -> bool:
+    """Whether a test module, by its path from the project's root, has tests that need the kernel."""
+    path = ROOT / module
+    return path.is_relative_to(KERNEL_TESTS) or "pytest.mark.kernel" in path.read_text()
 
 
 def loaded() -> Ids:

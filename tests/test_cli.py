@@ -87,6 +87,15 @@ def test_closed_stdout_is_quiet() -> None:
     assert (done.returncode, done.stderr) == (141, b"")
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&- <&-"])
+def test_closed_descriptors_are_quiet(closed: str) -> None:
+    from .conftest import BCCTOOL, run
+
+    done = run("sh", "-c", f'"$@" {closed}', "sh", *BCCTOOL, "version")
+    assert "Traceback" not in done.stderr
+    assert done.stdout.startswith("bcctool v") == (closed[0] != ">")
+
+
 def test_full_disk_is_one_line(bcctool: Run) -> None:
     code = "from bcctool.cli import main; import sys; sys.exit(main(['version']))"
     with open("/dev/full", "wb") as full:

@@ -12,7 +12,7 @@ from ..objects.prog import Prog
 from ..output import dumps
 from ..verbs import Args, verb
 from . import prog_dump, select
-from .listing import Owners, Paths, holders, holders_text, memlock, pinned_paths, pinned_text
+from .listing import Owners, Paths, holders, holders_text, memlock, offload, pinned_paths, pinned_text
 from .prog_header import header, header_text
 
 TYPE_CHECKING = False
@@ -30,7 +30,7 @@ NS_PER_S = 1_000_000_000
 def describe(prog: Prog, paths: Paths | None, held: Owners, boot_ns: int) -> dict[str, Any]:
     """The record of `show`. paths: of pinned programs by id, None unless asked for; held: owners by id."""
     info = prog.info
-    record = header(prog)
+    record = header(prog) | offload(info)
     if info.load_time:
         record |= {"loaded_at": (boot_ns + info.load_time) // NS_PER_S, "uid": info.created_by_uid}
     record |= {"orphaned": False, "bytes_xlated": info.xlated_prog_len, "jited": bool(info.jited_prog_len)}

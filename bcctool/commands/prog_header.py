@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..escapes import printable
+from .listing import offload_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def header_text(record: dict[str, Any]) -> str:
     text = f"{record['id']}: {type_}" if isinstance(type_, str) else f"{record['id']}: type {type_}"
     text += f"  name {printable(record['name'])}" if "name" in record else ""
     text += f"  tag {record['tag']}"
+    text += offload_text(record)
     text += "  gpl" if record["gpl_compatible"] else ""
     if "run_time_ns" in record:
         text += f" run_time_ns {record['run_time_ns']} run_cnt {record['run_cnt']}"
