@@ -13,8 +13,13 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
 
+def escape_json(text: str) -> str:
+    """The inside of a JSON string."""
+    if text.isprintable() and '"' not in text and "\\" not in text:
+        return text
+    return text.translate(_JSON)
+
+
 def quote(text: str) -> str:
     """A JSON string."""
-    if text.isprintable() and '"' not in text and "\\" not in text:
-        return f'"{text}"'
-    return f'"{text.translate(_JSON)}"'
+    return f'"{escape_json(text)}"'

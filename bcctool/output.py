@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from .errors import Error
-from .escapes import quote
+from .escapes import escape_json, quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def dumps(value: Any, pretty: bool = False, depth: int = 0) -> str:
     if isinstance(value, dict):
         colon = '": ' if pretty else '":'
         before, inner = newline(pretty, depth + 1) + '"', depth + 1
-        body = ",".join([before + quote(key)[1:-1] + colon + dumps(item, pretty, inner) for key, item in value.items()])
+        body = ",".join([before + escape_json(key) + colon + dumps(item, pretty, inner) for key, item in value.items()])
         return f"{{{body}{newline(pretty, depth)}}}" if value else "{}"
     body = ",".join([dumps(item, pretty, depth + 1) for item in value])
     return f"[{body}{newline(pretty, depth)}]" if body else "[]"

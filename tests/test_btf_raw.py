@@ -239,7 +239,7 @@ def test_harmful_names_are_escaped(ids: list[int] | None) -> None:
     blob.number('a\x1b[2J\n"b\\%s')
     blob.add(kinds.INT, b"\xff\xc2\x9bx", 4, 32)
     plain = dump(blob.btf(), "plain", ids=ids).splitlines()
-    assert plain[0].startswith("[1] INT 'a\\x1b[2J\\x0a\"b\\%s' size=4")
+    assert plain[0].startswith("[1] INT 'a\\x1b[2J\\n\"b\\%s' size=4")
     assert plain[1].startswith("[2] INT '\\xff\\x9bx' size=4")
     text = dump(blob.btf(), "json", ids=ids)
     assert [type_["name"] for type_ in json.loads(text)["types"]] == ['a\x1b[2J\n"b\\%s', "\\xff\x9bx"]

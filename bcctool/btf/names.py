@@ -6,6 +6,7 @@ from itertools import accumulate, count
 from operator import add
 
 from ..errors import Malformed
+from ..escapes import escape_json, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,22 +18,6 @@ ANONYMOUS = "(anon)"
 INVALID = "(invalid)"
 
 
-_CONTROLS = (*range(0x20), *range(0x7F, 0xA0))
-_TEXT_ESCAPES = {code: f"\\x{code:02x}" for code in _CONTROLS}
-_JSON_ESCAPES = {code: f"\\u{code:04x}" for code in _CONTROLS}
-_JSON_ESCAPES |= {ord('"'): '\\"', ord("\\"): "\\\\", 9: "\\t", 10: "\\n", 13: "\\r", 12: "\\f", 8: "\\b"}
-
-
-def escape(text: str) -> str:
-    """Text that is safe on a terminal: control characters become `\\xNN`."""
-    return text if text.isprintable() else text.translate(_TEXT_ESCAPES)
-
-
-def escape_json(text: str) -> str:
-    """The inside of a JSON string."""
-    return text.translate(_JSON_ESCAPES)
-
-
 class Names(dict[int, str]):
     """Printable name by string offset, looked up on demand, or all at once with `load`.
 
@@ -42,7 +27,7 @@ class Names(dict[int, str]):
     def __init__(self, btf: Btf, json: bool) -> None:
         super().__init__({0: ANONYMOUS})
         self.btf = btf
-        self.escape = escape_json if json else escape
+        self.escape = escape_json if json else printable
         self.harmless = PRINTABLE.translate(None, QUOTED) if json else PRINTABLE
 
     def __missing__(self, offset: int) -> str:

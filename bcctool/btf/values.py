@@ -11,6 +11,7 @@ from heapq import heappop, heappush
 from itertools import repeat
 
 from ..errors import Malformed
+from ..escapes import escape_json
 from . import kinds
 from .layout import (
     BOOL,
@@ -26,7 +27,6 @@ from .layout import (
     shift_in,
     window,
 )
-from .names import escape_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
