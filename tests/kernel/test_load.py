@@ -226,13 +226,14 @@ def test_an_object_without_programs_is_refused(sandbox: Sandbox, compile_c: Comp
     assert sandbox.bcctool("prog", "load", path, PIN, status=255).stderr == f"Error: {path}: no programs in it\n"
 
 
-def test_only_an_empty_sys_fs_bpf_gets_a_bpffs(compile_c: Compile) -> None:
+def test_only_an_empty_sys_fs_bpf_gets_a_bpffs(sandbox: Sandbox, compile_c: Compile) -> None:
     """Mounting is bpftool's way to help; over a directory with files in it, it would hide them."""
-    from ..conftest import BCCTOOL, run
+    from ..conftest import BCCTOOL
 
+    run = sandbox.run
     command = ("prog", "load", str(compile_c("prog_legacy.c")), PIN)
     script = 'mount -t tmpfs none /sys/fs/bpf; "$@"; status=$?; ls /sys/fs/bpf -I "*.debug"; exit $status'
-    private = ("unshare", "--mount", "--propagation", "private", "sh", "-c")
+    private = ("unshare", "--mount", "sh", "-c")
     assert run(*private, script, "sh", *BCCTOOL, *command).stdout == "prog\n"
     done = run(*private, script, "sh", *BCCTOOL, "-n", *command, status=255)
     assert done.stderr == "Error: /sys/fs/bpf is not in a bpf file system (bpffs) and -n forbids to mount one\n"
