@@ -29,6 +29,9 @@ PROGRAMS = ROOT / "tests" / "programs"
 KERNEL_TESTS = ROOT / "tests" / "kernel"
 BCCTOOL = (sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); "
            "from bcctool.cli import main; sys.exit(main())")  # fmt: skip
+# A user without rights, but for that to read files: the checkout may be in root's home.
+NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all,+dac_read_search",
+          "--ambient-caps=-all,+dac_read_search")  # fmt: skip
 KINDS = (bpf.PROG, bpf.MAP, bpf.LINK)
 GRACE_S = 2.0  # the kernel frees objects after an RCU grace period, some after two
 NEW_NAMESPACES = ("unshare", "--mount", "--net", "--propagation", "private")

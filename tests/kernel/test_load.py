@@ -14,7 +14,7 @@ from bcctool.loader.load import load
 from bcctool.objects.map import Map
 from bcctool.objects.prog import Prog
 
-from ..conftest import Sandbox
+from ..conftest import BCCTOOL, NOBODY, Sandbox
 
 Compile = Callable[..., Path]
 PIN = "/sys/fs/bpf/prog"
@@ -165,20 +165,12 @@ def test_truncation_at_every_64th_byte_is_one_line(sandbox: Sandbox, compile_c: 
 
 
 def test_nobody_may_not_load(sandbox: Sandbox, compile_c: Compile) -> None:
-    nobody = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--inh-caps=-all")
     sandbox.run("chmod", "0777", "/sys/fs/bpf")
-    obj = os.fspath(compile_c("prog_legacy.c"))
-    sandbox.run("cp", obj, "/dev/shm/bcctool-test.o")
-    try:
-        from ..conftest import BCCTOOL
-
-        done = sandbox.run(*nobody, *BCCTOOL, "prog", "load", "/dev/shm/bcctool-test.o", PIN, status=255)
-        assert "Operation not permitted" in done.stderr
-        assert done.stderr.count("\n") == 1
-        done = sandbox.run(*nobody, *BCCTOOL, "prog", "show", status=255)
-        assert done.stderr == "Error: can't get next program: Operation not permitted\n"
-    finally:
-        sandbox.run("rm", "/dev/shm/bcctool-test.o")
+    done = sandbox.run(*NOBODY, *BCCTOOL, "prog", "load", compile_c("prog_legacy.c"), PIN, status=255)
+    assert "Operation not permitted" in done.stderr
+    assert done.stderr.count("\n") == 1
+    done = sandbox.run(*NOBODY, *BCCTOOL, "prog", "show", status=255)
+    assert done.stderr == "Error: can't get next program: Operation not permitted\n"
 
 
 @pytest.mark.parametrize(
@@ -228,8 +220,6 @@ def test_an_object_without_programs_is_refused(sandbox: Sandbox, compile_c: Comp
 
 def test_only_an_empty_sys_fs_bpf_gets_a_bpffs(sandbox: Sandbox, compile_c: Compile) -> None:
     """Mounting is bpftool's way to help; over a directory with files in it, it would hide them."""
-    from ..conftest import BCCTOOL
-
     run = sandbox.run
     command = ("prog", "load", str(compile_c("prog_legacy.c")), PIN)
     script = 'mount -t tmpfs none /sys/fs/bpf; "$@"; status=$?; ls /sys/fs/bpf -I "*.debug"; exit $status'

@@ -11,12 +11,11 @@ from typing import Any
 
 import pytest
 
-from ..conftest import BCCTOOL, ROOT, Sandbox
+from ..conftest import BCCTOOL, NOBODY, ROOT, Sandbox
 
 pytestmark = pytest.mark.skipif(not shutil.which("bpftool"), reason="bpftool, which loads the programs, is missing")
 
 PINS = "/sys/fs/bpf"
-NOBODY = ("setpriv", "--reuid", "65534", "--clear-groups", "--inh-caps", "-all", "--bounding-set", "-all")
 
 
 @pytest.fixture
