@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
+from array import array
 
 from ..errors import GENERIC, Error, Malformed
 from ..kernel import libbpf
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 KFUNC, FASTCALL = "bpf_kfunc", "bpf_fastcall"  # declaration tags
 WHOLE = -1  # component_idx of a tag on the declaration itself
+MAX_VLEN = 0xFFFF
 BUFFER_SIZE = 1 << 16
 PRINTABLE = b"\t\n" + bytes(range(0x20, 0x7F))
 
@@ -88,23 +90,23 @@ def c_header(btf: Btf, roots: Iterable[int] | None = None, sort: bool = True, tr
     if not trusted:
         _check(btf)
     order = Order(btf)
-    with _Printer(btf) as printer:
+    ids = list(roots) if roots is not None else order.sorted() if sort else order.by_id()
+    bundles, requests = _bundled(ids, order.nameless_enums(), btf.nr_types)
+    with _Printer(btf, bundles) as printer:
         printer.write(HEADER)
+        printer.types(requests)
         if roots is None:
-            printer.types(order.sorted() if sort else order.by_id())
-            printer.kfuncs(order.of_kind(kinds.DECL_TAG))
-        else:
-            printer.types(roots)
+            printer.kfuncs(order.of_kinds(kinds.DECL_TAG))
         printer.write(FOOTER)
         text = printer.text()
-    if text.translate(None, PRINTABLE):
+    if not trusted and text.translate(None, PRINTABLE):
         raise Malformed(btf.where, "strings", "a name holds characters that C cannot have: use format raw")
-    return _modern(text, btf, order.of_kind(kinds.TYPE_TAG))
+    return _modern(text, btf, order.of_kinds(kinds.TYPE_TAG))
 
 
 def _modern(text: bytes, btf: Btf, tags: list[int]) -> bytes:
     """What older libbpfs print otherwise: `()` for no parameters, every type tag as btf_type_tag, attributes too."""
-    text = text.replace(b"()", b"(void)")
+    text = b"(void)".join(text.split(b"()"))  # twice as fast as replace(), which counts first
     for name_offset, info, _ in map(btf.head, tags):
         if kind_flag_of(info):
             name = btf.raw_string(name_offset)
@@ -118,29 +120,49 @@ def _check(btf: Btf) -> None:
     validate(btf)
 
 
-def _whole(btf: Btf) -> bytes:
-    """The blob joined with its base: ids and string offsets of split BTF continue the base's, so nothing moves.
+def _bundled(ids: list[int], nameless_enums: Iterable[int], next_id: int) -> tuple[array[int], list[int]]:
+    """Prototypes whose parameters are these types, as words to append to the blob, and what to ask for instead.
 
-    libbpf before 1.4 does not export what makes a handle of a split blob in memory.
+    One request then prints thousands of types without a call from Python for each. An enum without a name has to be
+    asked for itself: it is printed only if nothing refers to it.
     """
-    if btf.base is None:
-        return btf.data if isinstance(btf.data, bytes) else bytes(btf.data)
-    types = b"".join([bytes(blob.words) for blob in btf.chain()])
-    strings = b"".join([blob.strings for blob in btf.chain()])
-    header = struct.pack("=HBBIIIII", 0xEB9F, 1, 0, HEADER_LEN, 0, len(types), len(types), len(strings))
-    return header + types + strings
+    words, requests = array("I"), []
+    alone = set(nameless_enums)
+    stops = [at for at, id in enumerate(ids) if id in alone]
+    for start, stop in zip((0, *[at + 1 for at in stops]), (*stops, len(ids)), strict=True):
+        for at in range(start, stop, MAX_VLEN):
+            parameters = array("I", bytes(8 * min(MAX_VLEN, stop - at)))
+            parameters[1::2] = array("I", ids[at : min(at + MAX_VLEN, stop)])
+            words.extend((0, kinds.FUNC_PROTO << 24 | len(parameters) // 2, 0))
+            words.extend(parameters)
+            requests.append(next_id)
+            next_id += 1
+        requests += ids[stop : stop + 1]
+    return words, requests
+
+
+def _joined(btf: Btf, more: array[int]) -> bytes:
+    """The blob, its base and further types as one blob in native byte order.
+
+    Ids and string offsets of split BTF continue the base's, so nothing moves. (libbpf before 1.4 does not export what
+    makes a handle of a split blob in memory.)
+    """
+    types = [*[blob.words for blob in btf.chain()], memoryview(more)]
+    strings = [blob.strings for blob in btf.chain()]
+    areas = 0, sum([part.nbytes for part in types]), sum([part.nbytes for part in types]), sum(map(len, strings))
+    return b"".join([struct.pack("=HBBIIIII", 0xEB9F, 1, 0, HEADER_LEN, *areas), *types, *strings])
 
 
 class _Printer:
-    """libbpf's printer for one blob; it prints to a C stream over an anonymous file."""
+    """libbpf's printer for one blob and further types; it prints to a C stream over an anonymous file."""
 
-    def __init__(self, btf: Btf) -> None:
+    def __init__(self, btf: Btf, more: array[int]) -> None:
         self.btf = btf
         libc = self.libc = ctypes.CDLL(None, use_errno=True)
         libc.fdopen.restype = ctypes.c_void_p
         self.stream = ctypes.c_void_p()
         self.handle = self.dump = 0
-        data = _whole(btf)
+        data = _joined(btf, more)
         self.handle = self.made(libbpf.function("btf__new")(data, len(data)))
         try:
             self.fd = os.memfd_create("btf.h")
@@ -171,8 +193,8 @@ class _Printer:
             raise Error(f"{self.btf.where}: libbpf cannot read it: {os.strerror(errno)}", -errno % 256 or GENERIC)
         return handle
 
-    def failed(self, id: int, what: str, errno: int) -> Error:
-        return Error(f"{self.btf.where}: type [{id}]: libbpf cannot {what}: {os.strerror(errno)}", -errno % 256)
+    def failed(self, what: str, errno: int) -> Error:
+        return Error(f"{self.btf.where}: libbpf cannot {what}: {os.strerror(errno)}", -errno % 256)
 
     def close(self) -> None:
         if self.dump:
@@ -184,12 +206,12 @@ class _Printer:
     def write(self, text: str) -> None:
         self.libc.fputs(text.encode(), self.stream)
 
-    def types(self, ids: Iterable[int]) -> None:
+    def types(self, requests: Iterable[int]) -> None:
         dump_type, dump = libbpf.function("btf_dump__dump_type"), self.dump
-        for id in ids:
+        for id in requests:
             result = dump_type(dump, id)
             if result < 0:
-                raise self.failed(id, "print it as C", -result)
+                raise self.failed("print its types as C", -result)
 
     def kfuncs(self, tags: list[int]) -> None:
         """Declarations of the functions that BPF programs may call in the kernel."""
@@ -206,6 +228,6 @@ class _Printer:
                 self.dump, self.btf.type(id).type_id, ctypes.byref(opts)
             )
             if result < 0:
-                raise self.failed(id, "declare it", -result)
+                raise self.failed(f"declare {name}()", -result)
             self.write(" __weak __ksym;\n")
         self.write(KFUNCS_END)

@@ -21,6 +21,7 @@ HEADER_LEN = 24
 POINTER_SIZE = 8
 MAX_DEPTH = 64  # of modifiers or array dimensions in a row; the kernel stops at 32
 MAX_SIZE = 0xFFFFFFFF
+_KIND_OF_TOP = bytes([kind_of(top << 24) for top in range(256)])
 
 
 class Member:
@@ -101,6 +102,12 @@ class Btf:
         words, at = self.words, self._position(id)
         return words[at], words[at + 1], words[at + 2]
 
+    def word(self, id: int, number: int) -> int:
+        """A word of a type that has as many."""
+        if id < self.start_id and self.base is not None:
+            return self.base.word(id, number)
+        return self.words[self.index[id - self.start_id] + number]
+
     def words_of(self, id: int) -> list[int]:
         """All words of a type: its head and what follows it; three zeros for void."""
         if id < self.start_id:
@@ -121,10 +128,17 @@ class Btf:
         """The blobs that make up the ids, the base of all first."""
         return [*self.base.chain(), self] if self.base else [self]
 
+    def column(self, word: int) -> list[int]:
+        """One word of the head of every type by id, those of the base included; 0 for void."""
+        column = [0]
+        for blob in self.chain():
+            column += map(blob.words[word:].__getitem__, blob.index)
+        return column
+
     def kinds(self) -> bytes:
         """The kind of every type by id, those of the base included."""
-        infos = (blob.words[at + 1] for blob in self.chain() for at in blob.index)
-        return bytes([0, *(info >> 24 & 0x7F for info in infos)])
+        tops = array("I", self.column(1)).tobytes()[3 if sys.byteorder == "little" else 0 :: 4]
+        return tops.translate(_KIND_OF_TOP)
 
     def name(self, id: int) -> str:
         """The name of a type, empty if it has none."""
