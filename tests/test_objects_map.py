@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import struct
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -99,6 +100,7 @@ def entries(fake_kernel: FakeKernel, monkeypatch: pytest.MonkeyPatch) -> Entries
     found = Entries(KEY, VALUE)
     found.of = {struct.pack("I", at): struct.pack("Q", at * at) for at in range(100)}
     monkeypatch.setattr(libbpf, "function", found.function)
+    monkeypatch.setattr(map_batches, "LOOKUP", 10)
     monkeypatch.setattr(proc, "possible_cpus", lambda: 2)
     return found
 
@@ -153,6 +155,16 @@ def test_a_walk_that_fails_half_way(entries: Entries) -> None:
     entries.batch_error, entries.good_batches = errno.EPERM, 2
     with Map.from_id(1) as map_, pytest.raises(KernelError, match="Operation not permitted"):
         walked(map_)
+
+
+def test_a_walk_that_is_left_early(entries: Entries) -> None:
+    before = threading.active_count()
+    with Map.from_id(1) as map_:
+        walk = map_.groups(7)
+        assert [next(walk)[2] for _ in range(3)] == [7, 3, 7]
+        assert threading.active_count() == before + 1
+        del walk
+        assert threading.active_count() == before
 
 
 def test_it_is_a_dict(entries: Entries) -> None:

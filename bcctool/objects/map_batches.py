@@ -10,7 +10,7 @@ from ..kernel import libbpf
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from .map import Map
 
@@ -19,17 +19,19 @@ if TYPE_CHECKING:
 
 ENOTSUPP = 524  # the kernel's own, which no C library knows
 NO_BATCHES = (errno.EINVAL, errno.EOPNOTSUPP, ENOTSUPP)
-BATCH_BYTES = 1 << 20
+LOOKUP = 1 << 14  # entries of a system call: enough work for a thread of its own to be worth the hand-over
+LOOKUP_BYTES = 1 << 20
 MIN_CURSOR = 64  # bytes: 4 for hash tables, the key itself for arrays and tries
 SLACK = 1 << 16  # entries of types whose max_entries says nothing
 
 
 class _Buffers:
-    """Room for the keys and values of a batch, used again for all batches."""
+    """Room for `count` keys and values; `n` are filled in."""
 
     def __init__(self, map: Map, count: int) -> None:
         key_size, value_size = map.info.key_size, map.value_bytes
         self.count = count
+        self.n = 0
         self.keys = ctypes.create_string_buffer(max(count * key_size, 1))
         self.values = ctypes.create_string_buffer(max(count * value_size, 1))
         self.key_view = memoryview(self.keys).cast("B")
@@ -37,55 +39,105 @@ class _Buffers:
         self.key_size = key_size
         self.value_size = value_size
 
-    def group(self, n: int) -> Group:
-        """The first n entries."""
-        return self.key_view[: n * self.key_size], self.value_view[: n * self.value_size], n, 0
+    def groups(self, count: int) -> Iterator[Group]:
+        """What is filled in, in groups of `count`."""
+        for start in range(0, self.n, count):
+            end = min(start + count, self.n)
+            keys = self.key_view[start * self.key_size : end * self.key_size]
+            yield keys, self.value_view[start * self.value_size : end * self.value_size], end - start, 0
 
 
 def groups(map: Map, count: int) -> Iterator[Group]:
-    """All entries, in groups of about `count`, less when entries are large.
+    """All entries, in groups of `count`, less when entries are large.
 
     The views are valid until the next group. The walk ends even if the map keeps changing: after twice as many entries
     as the map can hold. KernelError when entries of this type can't be walked.
     """
-    entry_size = map.info.key_size + map.value_bytes
-    count = max(1, min(count, map.info.max_entries or count, BATCH_BYTES // max(entry_size, 1)))
-    buffers = _Buffers(map, count)
+    room = max(1, LOOKUP_BYTES // max(map.info.key_size + map.value_bytes, 1))
+    count = min(count, room)
+    buffers = _Buffers(map, min(room, max(count, LOOKUP), map.info.max_entries or count))
+    lookups = _Lookups(map)
     try:
-        yield from _batched(map, buffers)
+        buffers = lookups.fill(buffers)
     except NotImplementedError:
-        yield from _one_by_one(map, buffers)
+        yield from _one_by_one(map, _Buffers(map, min(count, buffers.count)))
+        return
+    yield from buffers.groups(count)
+    if not lookups.ended:
+        for filled in _ahead(lookups, (buffers, _Buffers(map, buffers.count))):
+            yield from filled.groups(count)
 
 
 def _limit(map: Map) -> int:
     return 2 * int(map.info.max_entries) + SLACK
 
 
-def _batched(map: Map, buffers: _Buffers) -> Iterator[Group]:
-    """Whole batches. NotImplementedError, before the first one, when the type has none."""
-    lookup_batch = libbpf.function("bpf_map_lookup_batch")
-    cursor_size = max(MIN_CURSOR, map.info.key_size)
-    position, following = (ctypes.create_string_buffer(cursor_size) for _ in range(2))
-    n = ctypes.c_uint32()
-    started, left = False, _limit(map)
-    while left > 0:
-        n.value = buffers.count
-        before = position if started else None
-        error = -lookup_batch(map.fd, before, following, buffers.keys, buffers.values, ctypes.byref(n), None)
-        if error == errno.ENOSPC:  # a hash bucket with more entries than we have room for
-            buffers = _Buffers(map, buffers.count * 2)
-            continue
-        if error in NO_BATCHES and not started:
+class _Lookups:
+    """A walk in batches; `ended` after the last one."""
+
+    def __init__(self, map: Map) -> None:
+        self.map = map
+        cursor_size = max(MIN_CURSOR, map.info.key_size)
+        self.position, self.following = (ctypes.create_string_buffer(cursor_size) for _ in range(2))
+        self.left = _limit(map)
+        self.started = self.ended = False
+
+    def fill(self, buffers: _Buffers) -> _Buffers:
+        """Get the next batch, into larger buffers if it needs them.
+
+        NotImplementedError, for the first batch only, when the type has none.
+        """
+        lookup_batch = libbpf.function("bpf_map_lookup_batch")
+        n = ctypes.c_uint32()
+        while True:
+            n.value = buffers.count
+            before = self.position if self.started else None
+            room = buffers.keys, buffers.values, ctypes.byref(n)
+            error = -lookup_batch(self.map.fd, before, self.following, *room, None)
+            if error != errno.ENOSPC:
+                break
+            buffers = _Buffers(self.map, buffers.count * 2)  # for a hash bucket of more entries than there was room for
+        if error in NO_BATCHES and not self.started:
             raise NotImplementedError
         if error not in (0, errno.ENOENT):
             raise KernelError("can't look up a batch", error)
-        if n.value:
-            yield buffers.group(n.value)
-        if error:
-            return
-        position, following = following, position
-        started = True
-        left -= n.value
+        self.position, self.following = self.following, self.position
+        self.started = True
+        self.left -= n.value
+        self.ended = bool(error) or self.left <= 0
+        buffers.n = n.value
+        return buffers
+
+
+def _ahead(lookups: _Lookups, free_buffers: Iterable[_Buffers]) -> Iterator[_Buffers]:
+    """The rest of a walk, each batch looked up by a thread while the one before is being used."""
+    from queue import SimpleQueue
+    from threading import Thread
+
+    free: SimpleQueue[_Buffers | None] = SimpleQueue()
+    filled: SimpleQueue[_Buffers | BaseException | None] = SimpleQueue()
+
+    def look_up() -> None:
+        try:
+            while not lookups.ended and (buffers := free.get()):
+                filled.put(lookups.fill(buffers))
+            filled.put(None)
+        except BaseException as error:
+            filled.put(error)
+
+    for buffers in free_buffers:
+        free.put(buffers)
+    thread = Thread(target=look_up, daemon=True)
+    thread.start()
+    try:
+        while (batch := filled.get()) is not None:
+            if isinstance(batch, BaseException):
+                raise batch
+            yield batch
+            free.put(batch)
+    finally:
+        free.put(None)
+        thread.join()
 
 
 def _one_by_one(map: Map, buffers: _Buffers) -> Iterator[Group]:
@@ -105,11 +157,11 @@ def _one_by_one(map: Map, buffers: _Buffers) -> Iterator[Group]:
         unreadable = -lookup(map.fd, key, values + at * value_size)
         at += not unreadable
         if at and (unreadable or at == buffers.count):
-            yield buffers.group(at)
-            at = 0
+            buffers.n, at = at, 0
+            yield from buffers.groups(buffers.count)
         if unreadable:
             yield memoryview(previous.raw[:key_size]), memoryview(b""), 1, unreadable
-    if at:
-        yield buffers.group(at)
+    buffers.n = at
+    yield from buffers.groups(buffers.count)
     if error not in (0, errno.ENOENT):
         raise KernelError("can't get next key", error)
