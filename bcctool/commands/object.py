@@ -8,12 +8,15 @@ from ..verbs import Args, Usage, verb
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Any
 
     from ..elf.maps import MapDef
     from ..elf.object import ObjectFile, ProgDef
+    from ..insn.disasm import Insn
     from ..insn.symbols import Symbols
+    from .graph import Picture
+    from .prog_dump import Record
 
 HELP = """
 FILE is an object that clang -target bpf has compiled.
@@ -161,33 +164,77 @@ def dump_text(record: dict[str, Any]) -> str:
     return head + "".join(map(xlated_text, record["insns"])) + "\n"
 
 
+class Words:
+    """The words after FILE of `dump` and `cfg`; drawn: of a graph, which may go into a picture."""
+
+    def __init__(self, args: Args, drawn: bool = False) -> None:
+        self.name = ""
+        self.flags = {"opcodes": False, "linum": False}
+        self.picture: Picture | None = None
+        while args:
+            word = args.accept("prog", *self.flags)
+            if word == "prog":
+                self.name = args.next("a program's name")
+            elif word:
+                self.flags[word] = True
+            else:
+                self.picture = _picture(args) if drawn else None
+                if self.picture is None:
+                    raise Usage("")
+
+    def chosen(self, obj: ObjectFile) -> list[ProgDef]:
+        """The functions of that name, or all."""
+        functions = sorted((*obj.progs, *obj.subprogs), key=lambda f: (f.section_index, f.offset))
+        chosen = [function for function in functions if self.name in ("", function.name)]
+        if not chosen:
+            if not functions:
+                raise Error(f"{obj.path}: no programs in it")
+            raise Error(f"{obj.path}: no program '{self.name}', there are: {', '.join(f.name for f in functions)}")
+        return chosen
+
+
+def _picture(args: Args) -> Picture | None:
+    from . import graph
+
+    return graph.picture(args)
+
+
 @verb("FILE [prog NAME] [opcodes] [linum]", text=dump_text)
 def dump(args: Args) -> Any:
     """Disassemble the programs of an object file, with C source lines and the names of maps and functions."""
     obj = open_file(args)
-    name, flags = "", {"opcodes": False, "linum": False}
-    while args:
-        word = args.accept("prog", *flags)
-        if word is None:
-            raise Usage("")
-        if word == "prog":
-            name = args.next("a program's name")
-        else:
-            flags[word] = True
-    functions = sorted((*obj.progs, *obj.subprogs), key=lambda f: (f.section_index, f.offset))
-    chosen = [function for function in functions if name in ("", function.name)]
-    if not chosen:
-        if not functions:
-            raise Error(f"{obj.path}: no programs in it")
-        raise Error(f"{obj.path}: no program '{name}', there are: {', '.join(f.name for f in functions)}")
+    words = Words(args)
     return [
-        {"name": function.name, "section": function.section, "insns": insn_records(obj, function, **flags)}
-        for function in chosen
+        {"name": function.name, "section": function.section, "insns": insn_records(obj, function, **words.flags)}
+        for function in words.chosen(obj)
     ]
+
+
+@verb("FILE [prog NAME] [opcodes] [linum] [{ svg | png | pdf } OUT]")
+def cfg(args: Args) -> Any:
+    """Show the control-flow graphs of an object file's programs, as text for Graphviz or drawn."""
+    from . import graph
+
+    if args.options.json:
+        raise Error("'cfg' is not compatible with JSON output")
+    obj = open_file(args)
+    words = Words(args, drawn=True)
+    functions = words.chosen(obj)
+    if words.name:
+        functions = graph.reached(obj, functions)
+    return graph.of_object(obj, [(f, *listing(obj, f, **words.flags)) for f in functions], words.picture)
 
 
 def insn_records(obj: ObjectFile, function: ProgDef, opcodes: bool, linum: bool) -> Iterator[Any]:
     """The records of a function's instructions, in the shape of `prog dump xlated`."""
+    insns, record = listing(obj, function, opcodes, linum)
+    yield from map(record, insns)
+
+
+def listing(
+    obj: ObjectFile, function: ProgDef, opcodes: bool, linum: bool
+) -> tuple[Iterator[Insn], Callable[[Insn], Record]]:
+    """A function's instructions, and what makes the record of each, asked for in their order."""
     from ..btf.proto import prototype
     from ..insn.disasm import disassemble
     from .prog_dump import Sources, insn_record
@@ -204,5 +251,8 @@ def insn_records(obj: ObjectFile, function: ProgDef, opcodes: bool, linum: bool)
         proto = prototype(obj.btf, type_ids[low]) if low in type_ids else ""
     sources = Sources(lines, linum)
     symbols = object_symbols(obj, function)
-    for insn in disassemble(function.insns, symbols, obj.byteorder):
-        yield insn_record(insn, proto if not insn.index else "", sources, opcodes, obj.byteorder)
+
+    def record(insn: Insn) -> Record:
+        return insn_record(insn, proto if not insn.index else "", sources, opcodes, obj.byteorder)
+
+    return disassemble(function.insns, symbols, obj.byteorder), record

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from ..btf.reader import Btf
     from ..insn.disasm import Insn
+    from ..output import Rendered
+    from .graph import Picture
 
 _FUNC_INFO = struct.Struct("=II")
 _LINE_INFO = struct.Struct("=IIII")
@@ -30,19 +32,24 @@ class Options:
 
     def __init__(self, args: Args) -> None:
         self.file = ""
-        self.opcodes = self.linum = False
+        self.opcodes = self.visual = self.linum = False
+        self.picture: Picture | None = None
         while args:
             word = args.accept("file", "opcodes", "visual", "linum")
             if word is None:
                 raise Usage("")
-            if word == "visual":
-                raise Error("'visual' is not there yet: this version draws no control-flow graphs")
             if word == "file":
                 self.file = args.next("file path")
             else:
                 setattr(self, word, True)
-        if self.file and (self.opcodes or self.linum):
+            if word == "visual":
+                from . import graph
+
+                self.picture = graph.picture(args) or self.picture
+        if self.file and (self.opcodes or self.visual or self.linum):
             raise Error("'file' is not compatible with 'opcodes', 'visual', or 'linum'")
+        if self.visual and args.options.json:
+            raise Error("'visual' is not compatible with JSON output")
 
 
 class Record(dict[str, "Any"]):
@@ -113,8 +120,8 @@ def write_file(path: str, data: bytes) -> None:
         raise Error(f"can't open file {path}: {error.strerror}") from None
 
 
-def xlated(prog: Prog, options: Options) -> Iterator[Record] | None:
-    """The records of a program's translated instructions; None when they went to a file."""
+def xlated(prog: Prog, options: Options) -> Iterator[Record] | Rendered | None:
+    """The records of a program's translated instructions, or their graph; None when they went to a file."""
     from ..insn.disasm import SLOT, disassemble
     from ..insn.opcodes import CALL
     from ..insn.symbols import XlatedSymbols
@@ -131,6 +138,7 @@ def xlated(prog: Prog, options: Options) -> Iterator[Record] | None:
     call_base = names.address("__bpf_call_base") if CALL in code[::SLOT] else 0
     symbols = XlatedSymbols(names.name, call_base, memoryview(raw["jited_ksyms"]).cast("Q").tolist())
     protos: dict[int, str] = {}
+    functions: dict[int, str] = {}
     sources = Sources([], False)
     if btf:
         from ..btf.proto import prototype
@@ -139,15 +147,19 @@ def xlated(prog: Prog, options: Options) -> Iterator[Record] | None:
         size = prog.info.func_info_rec_size
         offsets = [_FUNC_INFO.unpack_from(funcs, at) for at in range(0, len(funcs), size or 1)]
         protos = {insn_off: prototype(btf, type_id) for insn_off, type_id in offsets}
+        functions = {insn_off: btf.name(type_id) for insn_off, type_id in offsets}
         lines, size = raw["line_info"], prog.info.line_info_rec_size
         places = [_LINE_INFO.unpack_from(lines, at)[0] for at in range(0, len(lines), size or 1)]
         sources = Sources(line_records(btf, places, lines, size or 1), options.linum)
 
-    def records() -> Iterator[Record]:
-        for insn in disassemble(code, symbols):
-            yield insn_record(insn, protos.get(insn.index, ""), sources, options.opcodes)
+    def record(insn: Insn) -> Record:
+        return insn_record(insn, protos.get(insn.index, ""), sources, options.opcodes)
 
-    return records()
+    if options.visual:
+        from . import graph
+
+        return graph.of_xlated(list(disassemble(code, symbols)), functions, record, options.picture)
+    return map(record, disassemble(code, symbols))
 
 
 def insn_record(insn: Insn, proto: str, sources: Sources, opcodes: bool, byteorder: str = "little") -> Record:
@@ -188,6 +200,8 @@ def jited(prog: Prog, options: Options) -> Iterator[Record] | None:
     """One record per function of a program's native code; None when the code went to a file."""
     from ..insn.native import NativeDisassembler
 
+    if options.picture:
+        raise Error("only translated instructions can be drawn: dump 'xlated'")
     raw = prog.arrays(
         "jited_prog_insns", "jited_ksyms", "jited_func_lens", "func_info", "line_info", "jited_line_info", "prog_tags"
     )

@@ -78,6 +78,14 @@ def disassemble(code: bytes | memoryview, symbols: Symbols | None = None, byteor
         yield Insn(whole, 1, code[whole * SLOT], _truncated(len(code) % SLOT, SLOT), code)
 
 
+def operands(raw: bytes, byteorder: str = "little") -> tuple[int, int, int, int]:
+    """(dst, src, off, imm) of an instruction's first 8 bytes; zeros of a truncated one."""
+    if len(raw) < SLOT:
+        return 0, 0, 0, 0
+    ((_, regs, off, imm),) = _UNPACK[byteorder](raw[:SLOT])
+    return *_REGISTERS[byteorder][regs], off, imm
+
+
 def opcodes_line(raw: bytes) -> str:
     """The line under an instruction that shows its bytes: seven blanks, then `bf 16 00 00 00 00 00 00`."""
     return f"       {raw.hex(' ')}"
