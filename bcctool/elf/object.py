@@ -8,7 +8,7 @@ from functools import cached_property
 
 from ..btf.ext import BtfExt
 from ..btf.reader import Btf
-from ..errors import Error
+from ..errors import GENERIC, Error, KernelError
 from ..escapes import printable
 from .data_maps import data_maps, kconfig_map, struct_ops_maps
 from .datasec import fixed_btf, raw_btf
@@ -51,7 +51,7 @@ class ObjectFile:
     """
 
     def __init__(self, path: str, strict: bool = True) -> None:
-        self._open(_read(path), path, strict)
+        self._open(read_object(path), path, strict)
 
     @classmethod
     def from_bytes(cls, data: bytes, name: str, strict: bool = True) -> ObjectFile:
@@ -177,7 +177,7 @@ def _is_subprog(function: ProgDef) -> bool:
     return function.section == TEXT or function.symbol.bind == STB_LOCAL
 
 
-def _read(path: str) -> bytes:
+def read_object(path: str) -> bytes:
     """The contents of a file, which has to be a regular one of bearable size."""
     try:
         status = os.stat(path)
@@ -190,6 +190,6 @@ def _read(path: str) -> bytes:
         with open(path, "rb") as file:
             return file.read(MAX_FILE_SIZE)
     except OSError as error:
-        raise Error(f"{printable(path)}: {error.strerror}") from None
+        raise KernelError(printable(path), error.errno or 0, GENERIC) from None
     except ValueError:
         raise Error(f"{printable(path)}: not a file name: it has a NUL character") from None

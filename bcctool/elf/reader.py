@@ -37,6 +37,7 @@ MACHINES = {  # e_machine, spelled as people name the target
     258: "LoongArch",
 }
 EM_BPF = 247
+EV_CURRENT = 1
 ET_REL = 1
 TYPES = {0: "has no type", 2: "is an executable", 3: "is a shared object", 4: "is a core dump"}
 
@@ -56,11 +57,11 @@ MAX_NAMES = 1 << 24  # bytes of all names of one table: a string table may share
 class Section:
     """A section header; `data` is empty for SHT_NOBITS, whose `size` takes no space in the file."""
 
-    __slots__ = ("data", "entsize", "flags", "index", "info", "link", "name", "offset", "size", "type")
+    __slots__ = ("align", "data", "entsize", "flags", "index", "info", "link", "name", "offset", "size", "type")
 
     def __init__(self, index: int, header: tuple[int, ...]) -> None:
         self.index = index
-        _, self.type, self.flags, _, self.offset, self.size, self.link, self.info, _, self.entsize = header
+        _, self.type, self.flags, _, self.offset, self.size, self.link, self.info, self.align, self.entsize = header
         self.name = ""
         self.data = memoryview(b"")
 
@@ -241,10 +242,12 @@ def _check_kind(head: bytes, where: str) -> None:
     byteorder = BYTEORDERS.get(head[5])
     if byteorder is None:
         raise Malformed(where, "header", f"unknown byte order {head[5]}")
-    type_, machine = struct.unpack_from("<HH" if byteorder == "little" else ">HH", head, 16)
+    type_, machine, version = struct.unpack_from("<HHI" if byteorder == "little" else ">HHI", head, 16)
     if machine != EM_BPF:
         name = MACHINES.get(machine, f"machine {machine}")
         raise Error(f"{where}: an ELF for {name}, not BPF: compile with clang -target bpf")
+    if head[6] != EV_CURRENT or version != EV_CURRENT:
+        raise Malformed(where, "header", f"ELF version {head[6]}, {version}: only {EV_CURRENT} is known")
     if head[4] != CLASS64:
         raise Error(f"{where}: a 32-bit ELF: BPF objects are 64-bit, compile with clang -target bpf")
     if type_ != ET_REL:
