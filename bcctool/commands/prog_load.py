@@ -1,4 +1,4 @@
-"""prog load: an object file's program into the kernel and onto a bpffs."""
+"""prog load and loadall: an object file's programs into the kernel and onto a bpffs."""
 
 from __future__ import annotations
 
@@ -10,35 +10,41 @@ from ..errors import Error
 from ..escapes import printable
 from ..kernel import proc
 from ..loader.load import Loaded, load, pin_all
-from ..verbs import Args
+from ..verbs import Args, one_of
 from . import select
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..objects.map import Map
-    from ..objects.prog import Prog
+    from typing_extensions import Self
 
-_LATER = ("dev", "offload_dev", "xdpmeta_dev", "autoattach", "kernel_btf")
+    from ..objects.handle import Handle
+    from ..objects.map import Map
+
+_WORDS = ("type", "map", "pinmaps", "autoattach")
+_LATER = ("dev", "offload_dev", "xdpmeta_dev", "kernel_btf")
 
 
 class Request:
-    """The words of `prog load`."""
+    """The words of `prog load` and `loadall`."""
 
     def __init__(self, args: Args) -> None:
         self.type = self.pinmaps = ""
+        self.autoattach = False
         self.by_name: dict[str, Map] = {}
         self.by_index: dict[int, Map] = {}
         args.require(2, status=255)
         self.obj = args.next()
         self.path = args.next()
         while args:
-            word = args.accept("type", "map", "pinmaps", *_LATER)
+            word = args.accept(*_WORDS, *_LATER)
             if word is None:
-                raise Error(f"expected no more arguments, 'type', 'map' or 'pinmaps', got: '{args.peek()}'?")
+                raise Error(f"expected no more arguments, {one_of(_WORDS)}, got: '{args.peek()}'?")
             if word in _LATER:
                 raise Error(f"'{word}' is not there yet in this version")
             if word == "map":
                 self.take_map(args)
+            elif word == "autoattach":
+                self.autoattach = True
             elif getattr(self, word):
                 raise Error(f"duplicate {word}")
             else:
@@ -67,39 +73,77 @@ class Request:
         return maps
 
 
-def run(args: Args) -> None:
-    """Load the first program of an object and pin it; all of it, or nothing."""
+def run(args: Args, every: bool = False) -> None:
+    """Load an object's first program, or every one, and pin what came of it; all of it, or nothing."""
     request = Request(args)
     obj = ObjectFile(request.obj, strict=not args.options.mapcompat)
-    proc.require_bpffs(os.path.dirname(request.path) or ".", args.options.nomount)
-    if os.path.lexists(request.path):
+    if not every and os.path.lexists(request.path):
         raise Error(f"can't pin the object ({request.path}): File exists: remove it, or choose another path")
     debug = _debug if args.options.debug else None
-    with load(obj, first_only=True, type=request.type, reuse=request.replaced(obj), debug=debug) as loaded:
-        (prog,) = loaded.progs.values()
-        made = _make_directory(request.pinmaps, args.options.nomount)
+    with _Directories(args.options.nomount) as directories:
+        # Before the load, which takes longer than to find out that there is no place for the pins.
+        if every:
+            directories.make(request.path)
+        else:
+            proc.require_bpffs(os.path.dirname(request.path) or ".", args.options.nomount)
+        if request.pinmaps:
+            directories.make(request.pinmaps)
+        with load(obj, first_only=not every, type=request.type, reuse=request.replaced(obj), debug=debug) as loaded:
+            names = _pin_names(obj, args.options.legacy)
+            handles = _attached(obj, loaded, args.options.json) if request.autoattach else loaded.progs
+            pins: list[tuple[str, Handle]] = [
+                (f"{request.path}/{names[name]}" if every else request.path, handle) for name, handle in handles.items()
+            ]
+            if request.pinmaps:  # a bpffs takes no dot, as in the names of global data
+                pins += [(f"{request.pinmaps}/{name.replace('.', '_')}", map_) for name, map_ in loaded.maps.items()]
+            pin_all(pins)
+
+
+def _attached(obj: ObjectFile, loaded: Loaded, quiet: bool) -> dict[str, Handle]:
+    """By program: the link that attaches it, or where its section can't tell to what, itself."""
+    from ..loader.attach import attach
+
+    handles: dict[str, Handle] = {}
+    sections = {prog.name: prog.section for prog in obj.progs}
+    for name, prog in loaded.progs.items():
+        link = attach(prog, sections[name])
+        if link is None and not quiet:
+            sys.stderr.write(f"Program {printable(name)} does not support autoattach, falling back to pinning\n")
+        handles[name] = link or prog
+    return handles
+
+
+def _pin_names(obj: ObjectFile, legacy: bool) -> dict[str, str]:
+    """The name of each program's pin: its own, or with --legacy that of its section, as before libbpf 1.0."""
+    return {prog.name: prog.section.replace("/", "_") if legacy else prog.name for prog in obj.progs}
+
+
+class _Directories:
+    """Makes directories for pins; removes those again that it had made, unless the block ends well."""
+
+    def __init__(self, nomount: bool) -> None:
+        self.nomount = nomount
+        self.made: list[str] = []
+
+    def make(self, path: str) -> None:
+        """Make sure that a directory is there, on a bpffs."""
+        if os.path.isdir(path):
+            proc.require_bpffs(path, self.nomount)
+            return
+        proc.require_bpffs(os.path.dirname(path.rstrip("/")) or ".", self.nomount)
         try:
-            pin_all({request.path: prog} | _map_pins(loaded, request.pinmaps))
-        except BaseException:
-            if made:
-                os.rmdir(request.pinmaps)
-            raise
+            os.mkdir(path, 0o700)
+        except OSError as error:
+            raise Error(f"can't make directory {path}: {error.strerror}") from None
+        self.made.append(path)
 
+    def __enter__(self) -> Self:
+        return self
 
-def _map_pins(loaded: Loaded, directory: str) -> dict[str, Prog | Map]:
-    return {f"{directory}/{name}": map_ for name, map_ in loaded.maps.items()} if directory else {}
-
-
-def _make_directory(path: str, nomount: bool) -> bool:
-    """Make a directory for pins; whether it was not there before."""
-    if not path or os.path.isdir(path):
-        return False
-    proc.require_bpffs(os.path.dirname(path.rstrip("/")) or ".", nomount)
-    try:
-        os.mkdir(path, 0o700)
-    except OSError as error:
-        raise Error(f"can't make directory {path}: {error.strerror}") from None
-    return True
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is not None:
+            for path in reversed(self.made):
+                os.rmdir(path)
 
 
 def _debug(text: str) -> None:

@@ -17,13 +17,14 @@ from .spec import SLOT, ProgSpec, prog_spec, put_reference
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Any
 
     from typing_extensions import Self
 
     from ..elf.maps import MapDef
     from ..elf.object import ProgDef
+    from ..objects.handle import Handle
     from .sections import Section
 
 LOG_SIZE = 16 << 20  # what the kernel writes at most
@@ -32,6 +33,7 @@ DEBUG_LOG_LEVEL = 1 | 2 | 4
 PROG_FLAGS = ((sections.SLEEPABLE, 1 << 4), (sections.FRAGS, 1 << 5))  # BPF_F_SLEEPABLE, BPF_F_XDP_HAS_FRAGS
 RODATA = ".rodata"
 LATER = (".kconfig",)
+OPTIONAL = "?"  # before a section's name: its programs are not loaded unless asked for
 STRUCT_OPS = uapi.MAP_TYPES.index("struct_ops")
 PERF_EVENT_ARRAY = uapi.MAP_TYPES.index("perf_event_array")
 
@@ -98,7 +100,7 @@ class _Loader:
             raise Error(f"{obj.path}: a {obj.byteorder}-endian object on a {_native_byteorder()}-endian machine")
         if not obj.progs:
             raise Error(f"{obj.path}: no programs in it")
-        progs = obj.progs[:1] if first_only else obj.progs
+        progs = obj.progs[:1] if first_only else [prog for prog in obj.progs if not prog.section.startswith(OPTIONAL)]
         kinds = [program_section(obj, prog, type) for prog in progs]
         specs = [prog_spec(obj, prog) for prog in progs]
         for definition in obj.maps:
@@ -259,11 +261,11 @@ def program_section(obj: ObjectFile, prog: ProgDef, type: str) -> Section:
     return found
 
 
-def pin_all(targets: Mapping[str, Prog | Map]) -> None:
-    """Pin handles by path: all of them, or none when one fails."""
+def pin_all(targets: Iterable[tuple[str, Handle]]) -> None:
+    """Pin handles at paths: all of them, or none when one fails."""
     done: list[str] = []
     try:
-        for path, handle in targets.items():
+        for path, handle in targets:
             handle.pin(path)
             done.append(path)
     except BaseException:

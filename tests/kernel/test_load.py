@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from bcctool.errors import Error
+from bcctool.loader.linker import link
 from bcctool.loader.load import load
 from bcctool.objects.map import Map
 from bcctool.objects.prog import Prog
 
-from ..conftest import BCCTOOL, NOBODY, Sandbox
+from ..conftest import BCCTOOL, NOBODY, ROOT, Sandbox
 
 Compile = Callable[..., Path]
 PIN = "/sys/fs/bpf/prog"
@@ -231,3 +232,113 @@ def test_only_an_empty_sys_fs_bpf_gets_a_bpffs(sandbox: Sandbox, compile_c: Comp
     done = run(*private, full, "sh", *BCCTOOL, *command, status=255)
     assert done.stderr == "Error: /sys/fs/bpf is not in a bpf file system (bpffs): pin below /sys/fs/bpf\n"
     assert done.stdout == "file\n"
+
+
+# loadall
+
+
+@pytest.fixture(scope="module")
+def app(compile_c: Compile, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tutorial's application, linked."""
+    path = tmp_path_factory.mktemp("app") / "app.o"
+    path.write_bytes(link(str(compile_c(source, "-g")) for source in sorted((ROOT / "tutorial" / "app").glob("*.c"))))
+    return path
+
+
+def pins(sandbox: Sandbox, directory: str) -> list[str]:
+    return sandbox.run("ls", directory).stdout.split()
+
+
+def test_all_programs_and_maps_are_pinned_by_name(sandbox: Sandbox, app: Path) -> None:
+    done = sandbox.bcctool("-j", "prog", "loadall", app, "/sys/fs/bpf/app", "type", "xdp", "pinmaps", "/sys/fs/bpf/m")
+    assert (done.stdout, done.stderr) == ("null\n", "")
+    assert pins(sandbox, "/sys/fs/bpf/app") == ["counter", "entrypoint", "streak"]
+    assert pins(sandbox, "/sys/fs/bpf/m") == ["app_bss", "app_rodata", "call_table", "counter_map", "streak_map"]
+    assert sandbox.run("stat", "-c", "%a", "/sys/fs/bpf/app").stdout == "700\n"
+
+
+def test_legacy_pins_are_named_after_sections(sandbox: Sandbox, app: Path) -> None:
+    words = ("prog", "loadall", str(app), "/sys/fs/bpf/app", "type", "xdp", "pinmaps", "/sys/fs/bpf/app")
+    sandbox.bcctool("--legacy", *words)
+    assert [pin for pin in pins(sandbox, "/sys/fs/bpf/app") if pin.startswith("xdp")] == [
+        "xdp_counter",
+        "xdp_entrypoint",
+        "xdp_streak",
+    ]
+
+
+def test_a_map_of_an_earlier_load_goes_on_counting(sandbox: Sandbox, app: Path, tmp_path: Path) -> None:
+    """As in the walkthrough: the application counts where the program of chapter 1 did; programs change at run time."""
+    (tmp_path / "packet").write_bytes(bytes(40))
+    run = ("prog", "run", "pinned", "/sys/fs/bpf/app/entrypoint", "data_in", str(tmp_path / "packet"), "repeat", "3")
+    sandbox.bcctool("prog", "loadall", app, "/sys/fs/bpf/first", "type", "xdp", "pinmaps", "/sys/fs/bpf/m")
+    reuse = ("map", "name", "counter_map", "pinned", "/sys/fs/bpf/m/counter_map")
+    sandbox.bcctool("prog", "loadall", app, "/sys/fs/bpf/app", "type", "xdp", *reuse, "pinmaps", "/sys/fs/bpf/app")
+    table = ("map", "update", "pinned", "/sys/fs/bpf/app/call_table", "key", "0", "0", "0", "0", "value")
+    sandbox.bcctool(*run)  # nothing to call yet
+    for prog in ("counter", "streak"):
+        sandbox.bcctool(*table, "pinned", f"/sys/fs/bpf/app/{prog}")
+        sandbox.bcctool(*run)
+    counted = json.loads(sandbox.bcctool("-j", "map", "dump", "pinned", "/sys/fs/bpf/m/counter_map").stdout)
+    assert counted[0]["formatted"]["value"] == {"packets": 3, "bytes": 120}
+    streak = json.loads(sandbox.bcctool("-j", "map", "dump", "pinned", "/sys/fs/bpf/app/streak_map").stdout)
+    assert streak[0]["formatted"] == {"key": 40, "value": {"now": 3, "longest": 3}}
+
+
+def test_calls_and_data_across_objects(compile_c: Compile, tmp_path: Path) -> None:
+    """3 from .data.tuned, times ten in another object's function, and 4 from .rodata.fixed."""
+    whole = tmp_path / "whole.o"
+    whole.write_bytes(link(str(compile_c(f"link_{part}.c", "-g")) for part in ("callee", "caller")))
+    with load(str(whole), type="xdp") as loaded:
+        assert set(loaded.maps) == {"shared", ".data.tuned", ".rodata.fixed", "whole.bss"}
+        assert loaded.progs["caller"].test_run(bytes(64)).retval == 34
+        loaded.maps["shared"].update((1).to_bytes(4, "little"), (500).to_bytes(4, "little"))
+        assert loaded.progs["caller"].test_run(bytes(64)).retval == 534
+        assert loaded.maps["whole.bss"].lookup(bytes(4)) == (2).to_bytes(4, "little")
+        assert loaded.progs["callee"].test_run(bytes(64)).retval == 10
+
+
+def test_optional_sections_are_not_loaded(sandbox: Sandbox, compile_c: Compile, tmp_path: Path) -> None:
+    source = tmp_path / "optional.c"
+    source.write_text(
+        'int a(void *c) __attribute__((section("socket"))); int a(void *c) { return 0; }\n'
+        'int b(void *c) __attribute__((section("?socket"))); int b(void *c) { return 0; }\n'
+    )
+    sandbox.bcctool("prog", "loadall", compile_c(source), "/sys/fs/bpf/o")
+    assert pins(sandbox, "/sys/fs/bpf/o") == ["a"]
+
+
+LOADALL_REFUSALS = [
+    (("/tmp/app",), 255, "/tmp is not in a bpf file system (bpffs): pin below /sys/fs/bpf"),
+    (("/sys/fs/bpf/no/app",), 255, "can't pin in /sys/fs/bpf/no: No such file or directory"),
+    (("/sys/fs/bpf/app",), 255, "section 'xdp/counter' tells no program type: give `type TYPE`"),
+    (("/sys/fs/bpf/app", "type", "xdp", "pinmaps", "/tmp/m"), 255, "/tmp is not in a bpf file system (bpffs)"),
+    (("/sys/fs/bpf/taken", "type", "xdp"), 239, "can't pin the object (/sys/fs/bpf/taken/streak): File exists"),
+    (("/sys/fs/bpf/taken", "type", "xdp", "map", "idx", "7", "id", "1"), 255, "get map by id (1): "),
+    ((), 255, "'loadall' needs at least 2 arguments, 1 found"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("words", "status", "message"), LOADALL_REFUSALS)
+def test_a_refused_loadall_leaves_nothing(
+    sandbox: Sandbox, app: Path, words: tuple[str, ...], status: int, message: str
+) -> None:
+    sandbox.run("mkdir", "-p", "/sys/fs/bpf/taken/streak")
+    before = sandbox.run("find", "/sys/fs/bpf").stdout
+    done = sandbox.bcctool("prog", "loadall", app, *words, status=status)
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert sandbox.run("find", "/sys/fs/bpf").stdout == before
+
+
+def test_two_programs_of_a_section_have_one_legacy_name(
+    sandbox: Sandbox, compile_c: Compile, tmp_path: Path
+) -> None:
+    source = tmp_path / "pair.c"
+    function = '__attribute__((section("socket"), used)) int {}(void *c) {{ return 0; }}\n'
+    source.write_text("".join(map(function.format, "ab")))
+    sandbox.bcctool("prog", "loadall", compile_c(source), "/sys/fs/bpf/pair")
+    assert pins(sandbox, "/sys/fs/bpf/pair") == ["a", "b"]
+    done = sandbox.bcctool("-l", "prog", "loadall", compile_c(source), "/sys/fs/bpf/one", status=239)
+    assert done.stderr == "Error: can't pin the object (/sys/fs/bpf/one/socket): File exists\n"
+    assert "one" not in pins(sandbox, "/sys/fs/bpf")

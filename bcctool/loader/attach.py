@@ -1,0 +1,93 @@
+"""Attaching programs to what their sections name (`tp/sched/sched_switch`), by links that can be pinned."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+from ..errors import Error, KernelError
+from ..kernel import bpf, perf, proc, uapi
+from ..objects.link import Link
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..objects.prog import Prog
+
+PROBES = "/sys/bus/event_source/devices"
+PERF_EVENT = uapi.ATTACH_TYPES.index("perf_event")
+_RETPROBE = 1  # bit 0 of a probe's config
+
+
+def attach(prog: Prog, section: str) -> Link | None:
+    """The link that attaches a program as its section says; None when the section names no place to attach to.
+
+    Error when there is no such place, or the kernel refuses.
+    """
+    prefix, _, target = section.partition("/")
+    how = ATTACHING.get(prefix)
+    if how is None or not target:
+        return None
+    try:
+        return Link(how(prog, target))
+    except OSError as error:
+        raise KernelError(f"can't attach program '{prog.full_name}' to {section}", error.errno or 0, 255) from None
+
+
+def _raw_tracepoint(prog: Prog, name: str) -> int:
+    return bpf.raw_tracepoint_open(prog.fd, name)
+
+
+def _tracepoint(prog: Prog, name: str) -> int:
+    path = f"{proc.tracefs()}/events/{name}/id"
+    try:
+        with open(path, "rb", buffering=0) as file:
+            id = int(file.read(16))
+    except (OSError, ValueError):
+        raise Error(f"can't attach program '{prog.full_name}': there is no tracepoint {name}") from None
+    return _perf_link(prog, uapi.PERF_TYPE_TRACEPOINT, id)
+
+
+def _kprobe(prog: Prog, function: str) -> int:
+    return _probe(prog, function, 0)
+
+
+def _kretprobe(prog: Prog, function: str) -> int:
+    return _probe(prog, function, _RETPROBE)
+
+
+def _probe(prog: Prog, place: str, config: int) -> int:
+    """place: a function of the kernel, perhaps with an offset: `do_sys_open+4`."""
+    function, _, offset = place.partition("+")
+    if not offset.isdigit():
+        if offset:
+            raise Error(f"can't attach program '{prog.full_name}': '{place}' is no function and offset")
+        offset = "0"
+    try:
+        with open(f"{PROBES}/kprobe/type", "rb", buffering=0) as file:
+            type_ = int(file.read(16))
+    except OSError:
+        raise Error(f"can't attach program '{prog.full_name}': this kernel has no kprobes") from None
+    name = ctypes.create_string_buffer(function.encode())
+    return _perf_link(prog, type_, config, ctypes.addressof(name), int(offset))
+
+
+def _perf_link(prog: Prog, type_: int, config: int, config1: int = 0, config2: int = 0) -> int:
+    """A link over a perf event, which lives as long as the link."""
+    event = perf.event(type_, config, 0, config1, config2)
+    try:
+        return bpf.link_create(prog.fd, event, PERF_EVENT)
+    finally:
+        os.close(event)
+
+
+# first part of a section's name → what makes a link of a program and the rest of the name
+ATTACHING: dict[str, Callable[[Prog, str], int]] = {
+    "raw_tracepoint": _raw_tracepoint,
+    "raw_tp": _raw_tracepoint,
+    "tracepoint": _tracepoint,
+    "tp": _tracepoint,
+    "kprobe": _kprobe,
+    "kretprobe": _kretprobe,
+}
