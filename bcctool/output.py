@@ -19,12 +19,13 @@ _FLUSH_AT = 1 << 16
 class Rendered:
     """A result that writes itself: `chunks(style, depth)` yields finished text, for results too large for records.
 
-    `status` is the command's, looked at when all is written.
+    `status` is the command's, looked at when all is written. live: each chunk is to be seen at once.
     """
 
-    def __init__(self, chunks: Callable[[str, int], Iterable[str]], status: int = 0) -> None:
+    def __init__(self, chunks: Callable[[str, int], Iterable[str]], status: int = 0, live: bool = False) -> None:
         self.chunks = chunks
         self.status = status
+        self.live = live
 
 
 class Output:
@@ -106,6 +107,8 @@ def render(result: Any, text: Callable[[Any], str] | None, out: Output) -> int:
     if isinstance(result, Rendered):
         for chunk in result.chunks(out.style, out.depth):
             out.write(chunk)
+            if result.live:
+                out.flush()
         return result.status
     if out.is_json:
         if result is None or isinstance(result, dict):

@@ -135,6 +135,18 @@ def verb(
     return lambda run: Verb(run, grammar, text, alias)
 
 
+def later(name: str) -> Callable[..., Any]:
+    """`module.function` of commands/, imported by its first call: what few commands need is not to slow the others."""
+
+    def call(*args: Any) -> Any:
+        from importlib import import_module
+
+        module, _, function = name.partition(".")
+        return getattr(import_module(f".commands.{module}", __package__), function)(*args)
+
+    return call
+
+
 class Family:
     """A word such as `prog` and its verbs, in the order in which prefixes are tried."""
 
