@@ -23,12 +23,13 @@ OPTIONS = (
     ("m", "mapcompat", False, ("mapcompat",)),
     ("n", "nomount", False, ("nomount",)),
     ("d", "debug", False, ("debug",)),
+    ("l", "legacy", False, ("legacy",)),
     ("B", "base-btf", True, ("base_btf",)),
     ("V", "version", False, ("version",)),
     ("h", "help", False, ("help",)),
 )
 # In the order in which prefixes are tried: bpftool's first.
-OBJECTS = ("help", "batch", "prog", "map", "perf", "net", "btf", "version", "object")
+OBJECTS = ("help", "batch", "prog", "map", "perf", "net", "feature", "btf", "gen", "version", "object")
 _COMMANDS = ("help", "batch", "version")  # objects that are commands themselves
 SIGPIPE_STATUS = 141  # what a shell shows for a command that died of SIGPIPE
 SIGINT_STATUS = 130
@@ -38,10 +39,10 @@ Usage: bcctool [OPTIONS] OBJECT { COMMAND | help }
        bcctool batch file FILE
        bcctool version
 
-       OBJECT := { prog | map | perf | net | btf | object }
+       OBJECT := { prog | map | perf | net | feature | btf | gen | object }
        OPTIONS := { {-j|--json} [{-p|--pretty}] | {-d|--debug} | {-f|--bpffs} |
-                    {-m|--mapcompat} | {-n|--nomount} | {-B|--base-btf FILE} |
-                    {-V|--version} }
+                    {-m|--mapcompat} | {-n|--nomount} | {-l|--legacy} |
+                    {-B|--base-btf FILE} | {-V|--version} }
 """
 
 

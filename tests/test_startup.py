@@ -45,7 +45,7 @@ def test_a_listing_imports_nothing_slow(family: str, options: str) -> None:
 
 
 def test_a_listing_imports_its_own_family_only() -> None:
-    families = {"prog", "map", "net", "perf", "btf", "object"}
+    families = {"prog", "map", "net", "perf", "feature", "btf", "object"}
     modules = imported(RUN.format(words=["prog", "show"]))
     assert {name for name in families if f"bcctool.commands.{name}" in modules} == {"prog"}
 

@@ -10,7 +10,7 @@ from ..kernel import bpf, proc
 from ..objects.owners import owners
 from ..objects.prog import Prog
 from ..output import dumps
-from ..verbs import Args, verb
+from ..verbs import Args, later, verb
 from . import prog_dump, select
 from .listing import Owners, Paths, holders, holders_text, memlock, offload, pinned_paths, pinned_text
 from .prog_header import header, header_text
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 HELP = """
 PROG := { id PROG_ID | pinned FILE | tag PROG_TAG | name PROG_NAME }
 MAP := { id MAP_ID | pinned FILE | name MAP_NAME }
+METRIC := { cycles | instructions | l1d_loads | llc_misses | itlb_misses | dtlb_misses |
+            task_clock | cpu_clock | page_faults | context_switches }
 """
 NS_PER_S = 1_000_000_000
 
@@ -104,7 +106,10 @@ def rows(progs: Iterable[Prog], paths: Paths | None, held: Owners, boot_ns: int)
             yield describe(prog, paths, held, boot_ns)
 
 
-@verb("{ xlated | jited } PROG [{ file FILE | opcodes | linum }]...", text=prog_dump.text)
+@verb(
+    "{ xlated | jited } PROG [{ file FILE | opcodes | linum | visual [{ svg | png | pdf } FILE] }]...",
+    text=prog_dump.text,
+)
 def dump(args: Args) -> Any:
     """Show a program's translated or native instructions."""
     kind = args.accept(*prog_dump.KINDS)
@@ -114,7 +119,7 @@ def dump(args: Args) -> Any:
     options = prog_dump.Options(args)
     if len(selected) == 1:
         return prog_dump.KINDS[kind](selected[0], options)
-    if options.file:
+    if options.file or (options.visual and kind == "xlated"):
         raise Error("several programs matched")
     return prog_dump.several(kind, selected, options)
 
@@ -130,9 +135,47 @@ def pin(args: Args) -> None:
     prog.pin(path)
 
 
-@verb("OBJ PATH [type TYPE] [map { idx IDX | name NAME } MAP]... [pinmaps DIR]")
+LOAD_OPTIONS = "[type TYPE] [map { idx IDX | name NAME } MAP]... [pinmaps DIR] [autoattach]"
+
+
+@verb(f"OBJ PATH {LOAD_OPTIONS}")
 def load(args: Args) -> None:
     """Load the first program of an object file and pin it."""
     from . import prog_load
 
     prog_load.run(args)
+
+
+@verb(f"OBJ DIR {LOAD_OPTIONS}")
+def loadall(args: Args) -> None:
+    """Load all programs of an object file and pin them in a directory."""
+    from . import prog_load
+
+    prog_load.run(args, every=True)
+
+
+@verb("[{ stdout | stderr } PROG]")
+def tracelog(args: Args) -> Any:
+    """Show what programs print, until interrupted."""
+    from . import prog_tracelog
+
+    return prog_tracelog.run(args)
+
+
+RUN_OPTIONS = "[data_in F] [data_out F [data_size_out N]] [ctx_in F] [ctx_out F [ctx_size_out N]] [repeat N]"
+
+
+@verb(f"PROG {RUN_OPTIONS}", text=later("prog_run.text"))
+def run(args: Args) -> Any:
+    """Run a program by hand, on data and context from files."""
+    from . import prog_run
+
+    return prog_run.run(args)
+
+
+@verb("PROG [duration SECONDS] METRIC...", text=later("prog_profile.text"))
+def profile(args: Args) -> Any:
+    """Count what happens while a program runs."""
+    from . import prog_profile
+
+    return prog_profile.run(args)

@@ -6,6 +6,7 @@ import ctypes
 import errno
 import os
 
+from ..errors import KernelError, NotSupported
 from . import uapi
 
 TYPE_CHECKING = False
@@ -28,6 +29,7 @@ _BY_ID = {
     LINK: (uapi.BPF_LINK_GET_NEXT_ID, uapi.BPF_LINK_GET_FD_BY_ID),
 }
 _FD_TYPE_NAMES = 4096  # a uprobe's is a path
+_STREAM_PART = 1 << 16
 _QUERY_PROGS = 64  # more than a hook of a network device may have
 
 
@@ -79,6 +81,24 @@ def task_fd_query(pid: int, fd: int) -> tuple[int, int, int, int, bytes]:
     return attr.prog_id, attr.fd_type, attr.probe_offset, attr.probe_addr, name.value
 
 
+def stream_parts(fd: int, stream: int) -> Iterator[bytes]:
+    """What a program has written to its stream, 1 or 2, and nobody read yet. NotSupported before Linux 6.17."""
+    buffer = ctypes.create_string_buffer(_STREAM_PART)
+    attr = uapi.attr_prog_stream_read(
+        stream_buf=ctypes.addressof(buffer), stream_buf_len=len(buffer), stream_id=stream, prog_fd=fd
+    )
+    while True:
+        try:
+            size = bpf(uapi.BPF_PROG_STREAM_READ_BY_FD, attr)
+        except OSError as error:
+            if error.errno == errno.EINVAL:
+                raise NotSupported("reading a program's streams", "6.17") from None
+            raise KernelError("can't read the program's stream", error.errno or 0, status=255) from None
+        if not size:
+            return
+        yield buffer.raw[:size]
+
+
 def prog_query(attach_type: str, target: int, links: bool = False) -> list[tuple[int, int, int, int]]:
     """(prog id, its flags, link id, its flags) of all programs at a hook, in the order in which they run.
 
@@ -103,3 +123,22 @@ def prog_query(attach_type: str, target: int, links: bool = False) -> list[tuple
         rows = [array[: attr.count] for array in arrays]
         rows += [[0] * attr.count] * (4 - len(rows))
         return list(zip(*rows, strict=True))
+
+
+def raw_tracepoint_open(prog_fd: int, name: str = "") -> int:
+    """Attach a program to a raw tracepoint, or a tracing program to what it was loaded for: the link's descriptor."""
+    buffer = ctypes.create_string_buffer(name.encode())
+    attr = uapi.attr_raw_tracepoint(name=ctypes.addressof(buffer) if name else 0, prog_fd=prog_fd)
+    return bpf(uapi.BPF_RAW_TRACEPOINT_OPEN, attr)
+
+
+def link_create(prog_fd: int, target_fd: int, attach_type: int) -> int:
+    """Attach a program to a target of the attach type's kind: the link's descriptor."""
+    return bpf(
+        uapi.BPF_LINK_CREATE, uapi.attr_link_create(prog_fd=prog_fd, target_fd=target_fd, attach_type=attach_type)
+    )
+
+
+def enable_stats(type: int) -> int:
+    """Have the kernel count and time the runs of all programs for as long as the descriptor lives (since Linux 5.8)."""
+    return bpf(uapi.BPF_ENABLE_STATS, uapi.attr_enable_stats(type=type))

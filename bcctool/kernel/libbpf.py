@@ -40,6 +40,14 @@ FUNCTIONS: dict[str, tuple[Any, Sequence[Any]]] = {
     "btf_dump__free": (None, (c_void_p,)),
     "btf_dump__dump_type": (c_int, (c_void_p, c_uint32)),
     "btf_dump__emit_type_decl": (c_int, (c_void_p, c_uint32, c_void_p)),
+    "bpf_prog_test_run_opts": (c_int, (c_int, c_void_p)),
+    "bpf_linker__new": (c_void_p, (c_char_p, c_void_p)),
+    "bpf_linker__add_file": (c_int, (c_void_p, c_char_p, c_void_p)),
+    "bpf_linker__finalize": (c_int, (c_void_p,)),
+    "bpf_linker__free": (None, (c_void_p,)),
+    "libbpf_set_print": (c_void_p, (c_void_p,)),
+    "libbpf_probe_bpf_prog_type": (c_int, (c_int, c_void_p)),
+    "libbpf_probe_bpf_map_type": (c_int, (c_int, c_void_p)),
     "libbpf_major_version": (c_uint32, ()),
     "libbpf_minor_version": (c_uint32, ()),
     "libbpf_get_error": (ctypes.c_long, (c_void_p,)),
@@ -95,6 +103,26 @@ class btf_load_opts(Structure):
     )
 
 
+class test_run_opts(Structure):
+    _fields_ = (
+        ("sz", c_size_t),
+        ("data_in", c_char_p),
+        ("data_out", c_void_p),
+        ("data_size_in", c_uint32),
+        ("data_size_out", c_uint32),
+        ("ctx_in", c_void_p),
+        ("ctx_out", c_void_p),
+        ("ctx_size_in", c_uint32),
+        ("ctx_size_out", c_uint32),
+        ("retval", c_uint32),
+        ("repeat", c_int),
+        ("duration", c_uint32),
+        ("flags", c_uint32),
+        ("cpu", c_uint32),
+        ("batch_size", c_uint32),
+    )
+
+
 class xdp_attach_opts(Structure):
     _fields_ = (
         ("sz", c_size_t),
@@ -141,6 +169,37 @@ def call(name: str, *args: Any) -> int:
 def opts(struct: type[Structure], **fields: Any) -> Structure:
     """An options struct with its size filled in."""
     return struct(sz=ctypes.sizeof(struct), **fields)
+
+
+class Messages:
+    """Collects in `lines` what libbpf complains about while the block runs, instead of printing it on stderr."""
+
+    WARN = 0  # enum libbpf_print_level
+    LENGTH = 1024
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self._callback = ctypes.CFUNCTYPE(c_int, c_int, c_void_p, c_void_p)(self._take)
+        self._vsnprintf = ctypes.CDLL(None).vsnprintf
+        self._vsnprintf.argtypes = (c_char_p, c_size_t, c_void_p, c_void_p)
+
+    def _take(self, level: int, format: int, arguments: int) -> int:
+        if level == self.WARN:
+            text = ctypes.create_string_buffer(self.LENGTH)
+            self._vsnprintf(text, self.LENGTH, format, arguments)  # a va_list is passed on as a pointer
+            self.lines += text.value.decode("utf-8", "backslashreplace").removeprefix("libbpf: ").splitlines()
+        return 0
+
+    def clear(self) -> None:
+        """Forget what there was."""
+        self.lines.clear()
+
+    def __enter__(self) -> Messages:
+        self._before = function("libbpf_set_print")(ctypes.cast(self._callback, c_void_p))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        function("libbpf_set_print")(self._before)
 
 
 def version() -> str:

@@ -10,9 +10,11 @@ from ..errors import Error, KernelError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import BinaryIO
 
 BPF_FS_MAGIC = 0xCAFE4A11
 DEFAULT_BPFFS = "/sys/fs/bpf"
+DEFAULT_TRACEFS = "/sys/kernel/tracing"
 _COMM_SIZE = 15
 _ESCAPES = {"\\040": " ", "\\011": "\t", "\\012": "\n", "\\134": "\\"}
 
@@ -116,6 +118,26 @@ def _mount(type_: str, target: str, data: str) -> None:
         raise Error(f"can't mount a {type_} file system on {target}: {os.strerror(number)}{hint}")
 
 
+def tracefs(nomount: bool = False) -> str:
+    """Where tracefs is mounted; where it is not, it gets mounted."""
+    found = next(mounts("tracefs"), "")
+    if not found:
+        if nomount:
+            raise Error("no tracefs is mounted, and -n forbids to mount one")
+        _mount("tracefs", found := DEFAULT_TRACEFS, "")
+    return found
+
+
+def open_trace_pipe(nomount: bool = False) -> BinaryIO:
+    """The trace of the whole machine, unbuffered. Error with path and reason."""
+    path = f"{tracefs(nomount)}/trace_pipe"
+    try:
+        return open(path, "rb", buffering=0)
+    except OSError as error:
+        hint = ": somebody else is reading it" if error.errno == errno.EBUSY else ""
+        raise Error(f"can't open {path}: {error.strerror}{hint}") from None
+
+
 class KernelSymbols:
     """/proc/kallsyms, read on first use: 45 ms, so only what prints addresses asks."""
 
@@ -153,13 +175,35 @@ def read_file(path: str, what: str = "") -> bytes:
         raise KernelError(what or f"can't read {path}", error.errno or errno.EIO, status=255) from None
 
 
+def sysctl(name: str) -> int:
+    """A number below /proc/sys, such as "net/core/bpf_jit_enable"; -1 when it can't be read."""
+    try:
+        with open(f"/proc/sys/{name}", "rb", buffering=0) as file:
+            return int(file.read(32))
+    except (OSError, ValueError):
+        return -1
+
+
 _cpu_counts: list[int] = []
 
 
 def possible_cpus() -> int:
-    """How many CPUs the kernel has per-CPU data for: those of /sys/devices/system/cpu/possible, such as "0-3,8"."""
+    """How many CPUs the kernel has per-CPU data for."""
     if not _cpu_counts:
-        ranges = read_file("/sys/devices/system/cpu/possible").decode("ascii", "replace").split(",")
-        for first, _, last in (part.strip().partition("-") for part in ranges):
-            _cpu_counts.append(int(last or first) - int(first) + 1)
-    return sum(_cpu_counts)
+        _cpu_counts.append(len(_cpus("possible")))
+    return _cpu_counts[0]
+
+
+def online_cpus() -> list[int]:
+    """The numbers of the CPUs that run."""
+    return _cpus("online")
+
+
+def _cpus(state: str) -> list[int]:
+    """The CPUs that /sys/devices/system/cpu lists in a file, such as "0-3,8"."""
+    ranges = read_file(f"/sys/devices/system/cpu/{state}").decode("ascii", "replace").split(",")
+    return [
+        cpu
+        for first, _, last in (part.strip().partition("-") for part in ranges)
+        for cpu in range(int(first), int(last or first) + 1)
+    ]
