@@ -282,11 +282,17 @@ def test_no_descriptor_leaks(btf: tuple[int, Callable[[str], int]]) -> None:
         assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_a_dump_ends_while_the_map_changes() -> None:
-    """A writer deletes and adds the keys that the walk stands on."""
-    with Map.create("hash", 4, 8, 2000, NAME, NO_PREALLOC) as map_:
+@pytest.mark.parametrize(
+    ("type", "max_entries", "flags"), [("hash", 2000, NO_PREALLOC), ("hash", 2000, 0), ("lru_hash", 40_000, 0)]
+)
+def test_a_dump_while_the_map_changes_ends_and_loses_nothing_that_stays(
+    type: str, max_entries: int, flags: int
+) -> None:
+    """A writer deletes and adds keys that the walk may stand on."""
+    with Map.create(type, 4, 8, max_entries, NAME, flags) as map_:
         for key in range(1000):
             map_[key] = key
+        staying = {tuple(f"0x{byte:02x}" for byte in struct.pack("I", key)) for key in range(1000)}
         done = threading.Event()
 
         def change() -> None:
@@ -301,7 +307,8 @@ def test_a_dump_ends_while_the_map_changes() -> None:
         try:
             for _ in range(20):
                 elements = json.loads(tool(f"dump id {map_.id}", json=True)[0])
-                assert 1000 <= len(elements) <= 4000 + 65536
+                assert len(elements) <= 2 * max_entries + 65536
+                assert staying <= {tuple(element["key"]) for element in elements}
         finally:
             done.set()
             writer.join()
