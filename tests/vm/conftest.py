@@ -30,10 +30,15 @@ def vm() -> Callable[..., Completed]:
 
 
 @pytest.fixture
-def counter(compile_c: Callable[..., Path]) -> Iterator[str]:
+def shared() -> Iterator[Path]:
+    """A folder that guests see too."""
+    folder = CACHE / f"test-{os.getpid()}"
+    folder.mkdir(parents=True)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def counter(compile_c: Callable[..., Path], shared: Path) -> str:
     """The tutorial's program with BTF, where a guest finds it too."""
-    CACHE.mkdir(parents=True, exist_ok=True)
-    path = CACHE / f"counter-{os.getpid()}.o"
-    shutil.copy(compile_c(ROOT / "tutorial" / "counter.c", "-g", "-DBTF"), path)
-    yield str(path)
-    path.unlink()
+    return str(shutil.copy(compile_c(ROOT / "tutorial" / "counter.c", "-g", "-DBTF"), shared / "counter.o"))
