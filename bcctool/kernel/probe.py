@@ -40,7 +40,7 @@ _PROG_OPTS: dict[str, dict[str, int]] = {
 NEED_TARGET = frozenset(("tracing", "struct_ops", "ext", "lsm"))
 """Program types whose helpers depend on what in the kernel the program is for, so that no list is true of the type."""
 
-# Maps newer than libbpf 1.1: key size, value size, entries, flags, whether key and value need types.
+# Maps newer than libbpf 1.0: key size, value size, entries, flags, whether key and value need types.
 _MAPS = {
     "cgrp_storage": (4, 4, 0, uapi.BPF_F_NO_PREALLOC, True),
     "arena": (0, 0, 1, uapi.BPF_F_MMAPABLE, False),
@@ -173,7 +173,10 @@ def helpers_of(
     (A second thread gains nothing: the loads are too short for the interpreter lock to be passed on in between.)
     """
     reader, writer = os.pipe()
-    child = os.fork() if len(types) > 1 else -1
+    try:
+        child = os.fork() if len(types) > 1 else -1
+    except OSError:
+        child = -1  # no process is to be had: all is asked here
     if not child:
         try:
             os.close(reader)

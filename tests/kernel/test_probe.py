@@ -14,16 +14,21 @@ VMLINUX = Path("/sys/kernel/btf/vmlinux")
 NEWER = {"netfilter": probe.prog_type, "cgrp_storage": probe.map_type, "arena": probe.map_type}
 
 
+@pytest.fixture(params=[True, False], ids=["libbpf", "ours"])
+def libbpf_knows(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once as it is, once with a libbpf that knows no type, so that we have to ask ourselves."""
+    function = libbpf.function
+    if not request.param:
+        monkeypatch.setattr(libbpf, "function", lambda name: (lambda *_: -95) if "_probe_" in name else function(name))
+
+
+@pytest.mark.usefixtures("libbpf_knows")
 @pytest.mark.parametrize("name", NEWER)
-@pytest.mark.parametrize("libbpf_knows", [True, False])
-def test_types_that_a_kernel_says_it_has(name: str, libbpf_knows: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By what its BTF names; libbpf is asked, or we ask ourselves."""
+def test_types_that_a_kernel_says_it_has(name: str) -> None:
+    """By what its BTF names."""
     kind = "PROG" if NEWER[name] is probe.prog_type else "MAP"
     if f"BPF_{kind}_TYPE_{name.upper()}\0".encode() not in VMLINUX.read_bytes():
         pytest.skip(f"this kernel has no {name}")
-    if not libbpf_knows:
-        function = libbpf.function
-        monkeypatch.setattr(libbpf, "function", lambda name: (lambda *_: -95) if "_probe_" in name else function(name))
     assert NEWER[name](name)
 
 
@@ -46,6 +51,7 @@ def test_features() -> None:
     assert not probe.feature("bounded_loops", ifindex=1)
 
 
+@pytest.mark.usefixtures("libbpf_knows")
 def test_nothing_stays_open() -> None:
     def ask() -> None:
         for prog_type in ("xdp", "netfilter"):
