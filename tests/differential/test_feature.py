@@ -187,7 +187,7 @@ def test_rights_that_are_missing(sandbox: Sandbox, held: str) -> None:
 def system(*mounts: str) -> tuple[list[str], list[str]]:
     """What both say of the system, while these are mounted: on stdout and stderr, as macros, as JSON.
 
-    In the network namespace of the machine: no other has the settings of the JIT.
+    In the network namespace that the tests run in: only that of the machine has the settings of the JIT.
     """
     found = []
     script = 'set -e; for pair in $1; do mount --bind ${pair%:*} ${pair#*:}; done; shift; exec "$@"'
@@ -205,7 +205,8 @@ def system(*mounts: str) -> tuple[list[str], list[str]]:
 @pytest.mark.parametrize("value", ["0", "1", "2", "3", "-1", "99", "none"])
 def test_settings(value: str, tmp_path: Path) -> None:
     (tmp_path / "value").write_text(f"{value}\n")
-    theirs, ours = system(*[f"{tmp_path}/value:/proc/sys/{name}" for _, name, _, _ in feature_probe.SYSCTLS])
+    settings = [f"/proc/sys/{name}" for _, name, _, _ in feature_probe.SYSCTLS]
+    theirs, ours = system(*[f"{tmp_path}/value:{path}" for path in settings if os.path.exists(path)])
     assert ours == theirs
     assert len(ours) > len(feature_probe.CONFIG_OPTIONS)
 
