@@ -198,8 +198,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             out.write("\n")
         out.flush()
         return status
-    except KeyboardInterrupt:
-        return SIGINT_STATUS
+    except KeyboardInterrupt as interrupt:
+        return getattr(interrupt, "status", SIGINT_STATUS)
     except OSError as error:
         # Python would flush stdout once more at exit and complain about the same thing.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

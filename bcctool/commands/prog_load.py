@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 
@@ -12,6 +13,7 @@ from ..kernel import proc
 from ..loader.load import Loaded, load, pin_all
 from ..verbs import Args, one_of
 from . import select
+from .interrupts import Interrupts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from ..objects.handle import Handle
     from ..objects.map import Map
+    from ..verbs import Options
 
 _WORDS = ("type", "map", "pinmaps", "autoattach")
 _LATER = ("dev", "offload_dev", "xdpmeta_dev", "kernel_btf")
@@ -80,7 +83,7 @@ def run(args: Args, every: bool = False) -> None:
     if not every and os.path.lexists(request.path):
         raise Error(f"can't pin the object ({request.path}): File exists: remove it, or choose another path")
     debug = _debug if args.options.debug else None
-    with _Directories(args.options.nomount) as directories:
+    with Interrupts() as interrupts, _Directories(args.options.nomount) as directories:
         # Before the load, which takes longer than to find out that there is no place for the pins.
         if every:
             directories.make(request.path)
@@ -89,14 +92,27 @@ def run(args: Args, every: bool = False) -> None:
         if request.pinmaps:
             directories.make(request.pinmaps)
         with load(obj, first_only=not every, type=request.type, reuse=request.replaced(obj), debug=debug) as loaded:
-            names = _pin_names(obj, args.options.legacy)
-            handles = _attached(obj, loaded, args.options.json) if request.autoattach else loaded.progs
-            pins: list[tuple[str, Handle]] = [
-                (f"{request.path}/{names[name]}" if every else request.path, handle) for name, handle in handles.items()
-            ]
-            if request.pinmaps:  # a bpffs takes no dot, as in the names of global data
-                pins += [(f"{request.pinmaps}/{name.replace('.', '_')}", map_) for name, map_ in loaded.maps.items()]
-            pin_all(pins)
+            try:
+                pins = _pins(request, obj, loaded, every, args.options)
+                interrupts.block()
+                pin_all(pins)
+            except BaseException:
+                loaded.unpin()
+                raise
+
+
+def _pins(
+    request: Request, obj: ObjectFile, loaded: Loaded, every: bool, options: Options
+) -> list[tuple[str, Handle]]:
+    """Paths, and what goes there: programs or the links that attach them, and maps."""
+    names = _pin_names(obj, options.legacy)
+    handles = _attached(obj, loaded, options.json) if request.autoattach else loaded.progs
+    pins: list[tuple[str, Handle]] = [
+        (f"{request.path}/{names[name]}" if every else request.path, handle) for name, handle in handles.items()
+    ]
+    if request.pinmaps:  # a bpffs takes no dot, as in the names of global data
+        pins += [(f"{request.pinmaps}/{name.replace('.', '_')}", map_) for name, map_ in loaded.maps.items()]
+    return pins
 
 
 def _attached(obj: ObjectFile, loaded: Loaded, quiet: bool) -> dict[str, Handle]:
@@ -131,11 +147,11 @@ class _Directories:
             proc.require_bpffs(path, self.nomount)
             return
         proc.require_bpffs(os.path.dirname(path.rstrip("/")) or ".", self.nomount)
+        self.made.append(path)
         try:
             os.mkdir(path, 0o700)
         except OSError as error:
             raise Error(f"can't make directory {path}: {error.strerror}") from None
-        self.made.append(path)
 
     def __enter__(self) -> Self:
         return self
@@ -143,7 +159,8 @@ class _Directories:
     def __exit__(self, kind: object, *_: object) -> None:
         if kind is not None:
             for path in reversed(self.made):
-                os.rmdir(path)
+                with contextlib.suppress(OSError):
+                    os.rmdir(path)
 
 
 def _debug(text: str) -> None:

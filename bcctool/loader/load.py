@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 
@@ -39,11 +40,21 @@ PERF_EVENT_ARRAY = uapi.MAP_TYPES.index("perf_event_array")
 
 
 class Loaded:
-    """What an object became: open handles by name. Close it, or use it as a context manager; pins outlive it."""
+    """What an object became: open handles by name. Close it, or use it as a context manager; pins outlive it.
+
+    pinned: where the load has pinned maps, because the object says so.
+    """
 
     def __init__(self) -> None:
         self.progs: dict[str, Prog] = {}
         self.maps: dict[str, Map] = {}
+        self.pinned: list[str] = []
+
+    def unpin(self) -> None:
+        """Take away what the load has pinned."""
+        while self.pinned:
+            with contextlib.suppress(OSError):
+                os.unlink(self.pinned.pop())
 
     def close(self) -> None:
         """Close all handles."""
@@ -77,6 +88,7 @@ def load(
     try:
         _Loader(obj, loaded, debug or _silent).run(first_only, type, dict(reuse or {}))
     except BaseException:
+        loaded.unpin()
         loaded.close()
         raise
     return loaded
@@ -163,6 +175,7 @@ class _Loader:
         if pin:
             proc.require_bpffs(proc.DEFAULT_BPFFS)
             map_.pin(pin)
+            self.loaded.pinned.append(pin)
 
     def create(self, definition: MapDef, inner: Map | None, with_types: bool = False) -> Map:
         """A new map; without its types where the kernel does not take them for this type of map."""

@@ -342,3 +342,62 @@ def test_two_programs_of_a_section_have_one_legacy_name(
     done = sandbox.bcctool("-l", "prog", "loadall", compile_c(source), "/sys/fs/bpf/one", status=239)
     assert done.stderr == "Error: can't pin the object (/sys/fs/bpf/one/socket): File exists\n"
     assert "one" not in pins(sandbox, "/sys/fs/bpf")
+
+
+PINNED_BY_NAME = """
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, int);
+	__type(value, int);
+	__uint(max_entries, 1);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} by_name SEC(".maps");
+SEC("xdp") int prog(struct xdp_md *ctx)
+{
+	int key = 0, *value = bpf_map_lookup_elem(&by_name, &key);
+#ifdef BAD
+	return *value;
+#endif
+	return value ? *value : 0;
+}
+char _license[] SEC("license") = "GPL";
+"""
+
+
+def test_maps_that_are_pinned_by_name_go_when_the_rest_fails(
+    sandbox: Sandbox, compile_c: Compile, tmp_path: Path
+) -> None:
+    source = tmp_path / "pinned.c"
+    source.write_text(PINNED_BY_NAME)
+    good, bad = compile_c(source, "-g"), compile_c(source, "-g", "-DBAD")
+    sandbox.bcctool("prog", "load", bad, PIN, status=255)
+    assert pins(sandbox, "/sys/fs/bpf") == ["maps.debug", "progs.debug"]
+    sandbox.run("mkdir", "-p", "/sys/fs/bpf/m/by_name")
+    sandbox.bcctool("prog", "load", good, PIN, "pinmaps", "/sys/fs/bpf/m", status=239)
+    assert pins(sandbox, "/sys/fs/bpf") == ["m", "maps.debug", "progs.debug"]
+    sandbox.bcctool("prog", "load", good, PIN)
+    sandbox.bcctool("prog", "load", bad, f"{PIN}2", status=255)
+    assert pins(sandbox, "/sys/fs/bpf") == ["by_name", "m", "maps.debug", "prog", "progs.debug"], "it was there before"
+
+
+INTERRUPT = """
+for delay in 0.02 0.03 0.035 0.04 0.045 0.05 0.055 0.06 0.065 0.07 0.08 0.1 0.12 0.14 0.16; do
+    timeout --preserve-status -s "$1" $delay "${@:2}"
+    status=$?
+    echo "$status $(ls /sys/fs/bpf | grep -c app) $(ls /sys/fs/bpf/app 2>/dev/null | wc -l)"
+    rm -rf /sys/fs/bpf/app
+done
+"""
+
+
+@pytest.mark.parametrize(("signal", "status"), [("INT", 130), ("TERM", 143), ("HUP", 129)])
+def test_a_load_that_is_interrupted_has_pinned_all_or_nothing(
+    sandbox: Sandbox, app: Path, signal: str, status: int
+) -> None:
+    """Before the command has begun, the signal ends it as any other; once it has made its pins, they stay."""
+    words = ("prog", "loadall", app, "/sys/fs/bpf/app", "type", "xdp", "pinmaps", "/sys/fs/bpf/app")
+    done = sandbox.run("bash", "-c", INTERRUPT, "bash", signal, *BCCTOOL, *words)
+    found = {tuple(map(int, line.split())) for line in done.stdout.splitlines()}
+    assert found <= {(0, 1, 8), (status, 1, 8), (status, 0, 0)}
