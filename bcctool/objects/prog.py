@@ -111,13 +111,15 @@ class Prog(Handle):
             return btf.reader()
 
     def test_run(
-        self, data: bytes = b"", ctx: bytes = b"", *, repeat: int = 1, data_room: int = DEFAULT_ROOM, ctx_room: int = 0
+        self, data: bytes = b"", ctx: bytes = b"", *, repeat: int = 1, data_room: int | None = None, ctx_room: int = 0
     ) -> TestRun:
         """Run the program in the kernel on this data and context (the kernel's Documentation/bpf/bpf_prog_run.rst).
 
-        repeat: how often. data_room, ctx_room: bytes for what comes out, 0 for none. KernelError with the errno of the
-        call, ENOSPC when there is too little room.
+        repeat: how often. data_room, ctx_room: bytes for what comes out, 0 for none; by default there is room for data
+        where some went in. KernelError with the errno of the call, ENOSPC when there is too little room.
         """
+        if data_room is None:
+            data_room = DEFAULT_ROOM if data else 0
         simple = self.type in SIMPLE_RUNS
         data_out = ctypes.create_string_buffer(0 if simple else data_room)
         ctx_in = ctypes.create_string_buffer(ctx, len(ctx))

@@ -72,6 +72,27 @@ def test_each_type(box: Sandbox, packet: Path, tmp_path: Path) -> None:
     assert run(box, "r_syscall", "ctx_in", tmp_path / "input", "ctx_out", "-") == {"ctx_out": after, "retval": 21}
 
 
+LOOKUP = struct.pack("=QII", 0, 2, 6).ljust(72, b"\0")  # struct bpf_sk_lookup: AF_INET, IPPROTO_TCP
+RUNNABLE = {
+    "socket_filter": (PACKET, b""), "classifier": (PACKET, b""), "action": (PACKET, b""), "xdp": (PACKET, b""),
+    "cgroup_skb": (PACKET, b""), "lwt_in": (PACKET, b""), "flow_dissector": (PACKET, b""),
+    "raw_tracepoint": (b"", bytes(8)), "sk_lookup": (b"", LOOKUP), "syscall": (b"", bytes(8)),
+}  # fmt: skip
+RETURNED = {"xdp": 1, "cgroup_skb": 1, "sk_lookup": 1}
+
+
+def test_every_type_that_the_kernel_can_run(compile_c: Compile) -> None:
+    with load(str(compile_c("prog_types.c", "-g"))) as loaded:
+        for name, prog in loaded.progs.items():
+            data, ctx = RUNNABLE.get(name.removeprefix("p_"), (PACKET, b""))
+            if name.removeprefix("p_") in RUNNABLE:
+                assert prog.test_run(data, ctx).retval == RETURNED.get(name.removeprefix("p_"), 0), name
+            else:
+                with pytest.raises(Error) as caught:
+                    prog.test_run(data)
+                assert caught.value.status == 244, name  # ENOTSUPP
+
+
 def test_standard_streams_and_files(box: Sandbox, tmp_path: Path) -> None:
     out = tmp_path / "out"
     done = box.bcctool(*words("r_xdp", "data_in", "-", "data_out", out), input=PACKET.decode())
