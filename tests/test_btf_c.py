@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import shutil
+import struct
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,9 +18,10 @@ from bcctool.btf import kinds
 from bcctool.btf.c import FOOTER, HEADER, c_header, dump_c
 from bcctool.btf.layout import SIGNED
 from bcctool.btf.order import Order
-from bcctool.btf.reader import Btf
+from bcctool.btf.reader import HEADER_LEN, Btf
 from bcctool.errors import Malformed
 
+from .conftest import ROOT
 from .test_btf_blobs import Blob, section
 
 NO_KFUNCS = b"\n/* BPF kfuncs */\n#ifndef BPF_NO_KFUNC_PROTOTYPES\n#endif\n\n"
@@ -219,3 +223,40 @@ def test_kernel_btf(tmp_path: Path) -> None:
     text = c_header(Btf(VMLINUX.read_bytes()), trusted=True)
     assert b"\nstruct task_struct {\n" in text
     compiles(text, tmp_path)
+
+
+# A crash in C would take the test runner along, so the blobs are given to a process of their own.
+DUMP_ALL = f"""
+import sys; sys.path.insert(0, {str(ROOT)!r})
+from bcctool.btf.c import c_header
+from bcctool.btf.reader import Btf
+from bcctool.errors import Error
+for path in sys.argv[1:]:
+    with open(path, "rb") as file:
+        data = file.read()
+    for sort in (True, False):
+        try:
+            c_header(Btf(data), sort=sort)
+        except Error:
+            pass
+    print(path, flush=True)
+"""
+
+
+def test_no_damage_crashes_the_printer(compile_c: Callable[..., Path], tmp_path: Path) -> None:
+    choose, paths = random.Random(3), []
+    whole = section(compile_c("btf_values.c", "-g"), ".BTF")
+    types_end = HEADER_LEN + struct.unpack_from("<I", whole, 12)[0]
+    for number in range(400):
+        data = bytearray(whole)
+        for _ in range(choose.randrange(1, 4)):
+            at = choose.randrange(HEADER_LEN, types_end, 4)
+            (word,) = struct.unpack_from("<I", data, at)
+            choices = word ^ 1 << choose.randrange(32), choose.randrange(80), 0xFFFFFFFF, choose.randrange(1 << 32)
+            struct.pack_into("<I", data, at, choose.choice(choices))
+        path = tmp_path / str(number)
+        path.write_bytes(data)
+        paths.append(str(path))
+    done = subprocess.run([sys.executable, "-c", DUMP_ALL, *paths], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, (done.returncode, done.stdout.splitlines()[-1:], done.stderr)
+    assert done.stdout.split() == paths

@@ -14,7 +14,7 @@ from bcctool.btf import c, kinds
 from bcctool.btf.kinds import KINDS, REFERRING
 from bcctool.btf.order import Order
 from bcctool.btf.reader import Btf
-from bcctool.btf.validate import TYPE_COLUMN
+from bcctool.btf.validate import TYPE_COLUMNS
 
 from .test_btf_blobs import Blob, section
 
@@ -152,8 +152,8 @@ def shuffled(btf: Btf, choose: random.Random) -> Btf:
         words, kind = btf.words_of(id), btf.kind(id)
         if kind in REFERRING:
             words[2] = new_id[words[2]]
-        if kind in TYPE_COLUMN:
-            start, step = 3 + TYPE_COLUMN[kind], KINDS[kind].entry_words or 3
+        for column in TYPE_COLUMNS.get(kind, ()):
+            start, step = 3 + column, KINDS[kind].entry_words or 3
             words[start::step] = [new_id[id] for id in words[start::step]]
         blob.words += words
     return blob.btf()

@@ -53,6 +53,7 @@ BAD: dict[str, tuple[Build, str]] = {
     "target": (lambda b: b.ptr(2), r"\[1\] PTR: type id 2 is out of range"),
     "member type": (lambda b: b.struct("s", 4, ("a", 0, 0), ("b", 9, 0)), r"\[1\] STRUCT: type id 9"),
     "element": (lambda b: b.array(7, 1), r"\[1\] ARRAY: type id 7"),
+    "index": (lambda b: b.array(b.number(), 1, index=9), r"\[2\] ARRAY: type id 9"),
     "parameter type": (lambda b: b.proto(0, ("a", 5)), r"\[1\] FUNC_PROTO: type id 5"),
     "section entry": (lambda b: b.datasec(".data", 4, (8, 0, 4)), r"\[1\] DATASEC: type id 8"),
     "no name": (lambda b: b.add(kinds.TYPEDEF, "", 0), r"\[1\] TYPEDEF: has no name"),

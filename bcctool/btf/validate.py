@@ -35,7 +35,9 @@ MAX_LINKAGE = 2
 
 # Which words of an entry (or of what follows the head) are names, and which are type ids.
 NAME_COLUMN = {kinds.STRUCT: 0, kinds.UNION: 0, kinds.ENUM: 0, kinds.FUNC_PROTO: 0, kinds.ENUM64: 0}
-TYPE_COLUMN = {kinds.ARRAY: 0, kinds.STRUCT: 1, kinds.UNION: 1, kinds.FUNC_PROTO: 1, kinds.DATASEC: 0}
+TYPE_COLUMNS = {
+    kinds.ARRAY: (0, 1), kinds.STRUCT: (1,), kinds.UNION: (1,), kinds.FUNC_PROTO: (1,), kinds.DATASEC: (0,)
+}  # fmt: skip
 
 
 def validate(btf: Btf) -> None:
@@ -181,15 +183,15 @@ def _check_references(table: _Table, info: int, ids: list[int]) -> None:
         raise table.malformed(ids[names.index(0)], "has no name")
     if kind in REFERRING:
         check([words[at + 2] for at in positions], len(table.kinds), "type id", 1)
-    if tail and (kind in NAME_COLUMN or kind in TYPE_COLUMN):
+    if tail and (kind in NAME_COLUMN or kind in TYPE_COLUMNS):
         flat: list[int] = []
         for at in positions:
             flat += words[at + HEAD_WORDS : at + HEAD_WORDS + tail]
         stride = row.entry_words or row.words
         if kind in NAME_COLUMN:
             check(flat[NAME_COLUMN[kind] :: stride], table.string_end, "name offset", tail // stride)
-        if kind in TYPE_COLUMN:
-            check(flat[TYPE_COLUMN[kind] :: stride], len(table.kinds), "type id", tail // stride)
+        for column in TYPE_COLUMNS.get(kind, ()):
+            check(flat[column::stride], len(table.kinds), "type id", tail // stride)
 
 
 def _check_targets(table: _Table) -> None:
