@@ -32,6 +32,9 @@ SIZES = {
     kinds.ENUM64: frozenset((1, 2, 4, 8)),
 }
 MAX_LINKAGE = 2
+SIZELESS = frozenset(
+    (kinds.VOID, kinds.FWD, kinds.FUNC, kinds.FUNC_PROTO, kinds.VAR, kinds.DATASEC, kinds.DECL_TAG)
+)  # what no member or element can be
 
 # Which words of an entry (or of what follows the head) are names, and which are type ids.
 NAME_COLUMN = {kinds.STRUCT: 0, kinds.UNION: 0, kinds.ENUM: 0, kinds.FUNC_PROTO: 0, kinds.ENUM64: 0}
@@ -210,6 +213,7 @@ class _Shapes:
     def __init__(self, table: _Table) -> None:
         self.table = table
         self.size = _own_sizes(table)
+        self.sizeless = [kind in SIZELESS for kind in table.kinds]  # qualified ones too, once they are finished
         self.height = [0] * len(table.kinds)  # 0: not seen, WALKING, else of what it contains
         self.text = [1] * len(table.kinds)  # words of C that a reference to the type takes
         self.total_text = 0
@@ -252,6 +256,12 @@ class _Shapes:
         self.height[id] = 1 + max([self.height[part] for part in parts], default=0)
         if self.height[id] > MAX_HEIGHT:
             raise table.malformed(id, f"more than {MAX_HEIGHT} types inside each other")
+        if kind in MODIFIERS:
+            self.sizeless[id] = self.sizeless[parts[0]]
+        elif kind in COMPOSITES or kind == kinds.ARRAY:
+            for part in parts:
+                if self.sizeless[part]:
+                    raise table.malformed(id, f"holds a type [{part}], which has no size")
         text = sum([self.text[part] for part in parts])
         if kind in COMPOSITES:
             text += self.members(id, parts)
