@@ -115,10 +115,8 @@ class Btf:
                 return self.base.words_of(id)
             if id == 0:
                 return [0] * HEAD_WORDS
-        at = self._position(id)
-        info = self.words[at + 1]
-        row = KINDS[kind_of(info)]
-        return self.words[at : at + HEAD_WORDS + row.words + row.entry_words * vlen_of(info)].tolist()
+        at, after = self._position(id), id - self.start_id + 1
+        return self.words[at : self.index[after] if after < len(self.index) else len(self.words)].tolist()
 
     def kind(self, id: int) -> int:
         """The kind of a type (btf.kinds), 0 for void."""
