@@ -49,28 +49,50 @@ def _tracepoint(prog: Prog, name: str) -> int:
     return _perf_link(prog, uapi.PERF_TYPE_TRACEPOINT, id)
 
 
-def _kprobe(prog: Prog, function: str) -> int:
-    return _probe(prog, function, 0)
+def _kprobe(prog: Prog, place: str) -> int:
+    return _probe(prog, "kprobe", 0, *_function(prog, place))
 
 
-def _kretprobe(prog: Prog, function: str) -> int:
-    return _probe(prog, function, _RETPROBE)
+def _kretprobe(prog: Prog, place: str) -> int:
+    return _probe(prog, "kprobe", _RETPROBE, *_function(prog, place))
 
 
-def _probe(prog: Prog, place: str, config: int) -> int:
-    """place: a function of the kernel, perhaps with an offset: `do_sys_open+4`."""
-    function, _, offset = place.partition("+")
-    if not offset.isdigit():
-        if offset:
-            raise Error(f"can't attach program '{prog.full_name}': '{place}' is no function and offset")
-        offset = "0"
+def _uprobe(prog: Prog, place: str) -> int:
+    return _probe(prog, "uprobe", 0, *_place_in_file(prog, place))
+
+
+def _uretprobe(prog: Prog, place: str) -> int:
+    return _probe(prog, "uprobe", _RETPROBE, *_place_in_file(prog, place))
+
+
+def _function(prog: Prog, place: str) -> tuple[str, int]:
+    """A function, and the offset in it, of `do_sys_open+4`."""
+    name, plus, offset = place.partition("+")
+    if plus and not offset.isdigit():
+        raise Error(f"can't attach program '{prog.full_name}': '{place}' is no function and offset")
+    return name, int(offset or 0)
+
+
+def _place_in_file(prog: Prog, place: str) -> tuple[str, int]:
+    """A file, and the offset in it, of `/path/of/library:function+4`."""
+    path, colon, function = place.rpartition(":")
+    if not colon or not path.startswith("/"):
+        raise Error(f"can't attach program '{prog.full_name}': '{place}' is no path and function")
+    from ..elf.native import function_offset
+
+    name, offset = _function(prog, function)
+    return path, function_offset(path, name) + offset
+
+
+def _probe(prog: Prog, kind: str, config: int, where: str, offset: int) -> int:
+    """kind: "kprobe" or "uprobe"; where: the function's name, or the file's."""
     try:
-        with open(f"{PROBES}/kprobe/type", "rb", buffering=0) as file:
+        with open(f"{PROBES}/{kind}/type", "rb", buffering=0) as file:
             type_ = int(file.read(16))
     except OSError:
-        raise Error(f"can't attach program '{prog.full_name}': this kernel has no kprobes") from None
-    name = ctypes.create_string_buffer(function.encode())
-    return _perf_link(prog, type_, config, ctypes.addressof(name), int(offset))
+        raise Error(f"can't attach program '{prog.full_name}': this kernel has no {kind}s") from None
+    name = ctypes.create_string_buffer(os.fsencode(where))
+    return _perf_link(prog, type_, config, ctypes.addressof(name), offset)
 
 
 def _perf_link(prog: Prog, type_: int, config: int, config1: int = 0, config2: int = 0) -> int:
@@ -90,4 +112,6 @@ ATTACHING: dict[str, Callable[[Prog, str], int]] = {
     "tp": _tracepoint,
     "kprobe": _kprobe,
     "kretprobe": _kretprobe,
+    "uprobe": _uprobe,
+    "uretprobe": _uretprobe,
 }
