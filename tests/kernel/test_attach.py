@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,11 +14,19 @@ import pytest
 from bcctool.elf.native import function_offset
 from bcctool.errors import Error
 
-from ..conftest import Sandbox
+from ..conftest import ROOT, Sandbox
 
 Compile = Callable[..., Path]
 CALLS = "import os; [os.getpgid(0) for _ in range(7)]"
 NOTICE = "Program nowhere does not support autoattach, falling back to pinning\n"
+
+
+EVENTS = {"on_start": 1, "on_return": 2, "on_tracepoint": 5}  # BPF_PERF_EVENT_UPROBE, URETPROBE, TRACEPOINT
+KIND = f"""
+import sys; sys.path.insert(0, {str(ROOT)!r})
+from bcctool.objects.link import Link
+print(Link.from_pin(sys.argv[1]).info.perf_event.type)
+"""
 
 
 def libc() -> str:
@@ -45,6 +54,8 @@ def test_programs_run_where_they_say(sandbox: Sandbox, compile_c: Compile) -> No
     links = {name: sandbox.bcctool("prog", "show", "pinned", f"/sys/fs/bpf/a/{name}", status=None).stderr
              for name in ("on_tracepoint", "on_start", "on_return", "on_raw", "nowhere")}  # fmt: skip
     assert links == dict.fromkeys(links, "Error: incorrect object type: link\n") | {"nowhere": ""}
+    kinds = [int(sandbox.run(sys.executable, "-c", KIND, f"/sys/fs/bpf/a/{name}").stdout) for name in EVENTS]
+    assert kinds == list(EVENTS.values())
     sandbox.run("rm", "/sys/fs/bpf/a/on_start")
     sandbox.run("/usr/bin/python3", "-c", CALLS)
     assert hits(sandbox)[1:3] == [after[1], after[2] + 7]
