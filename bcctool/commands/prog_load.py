@@ -10,7 +10,7 @@ from ..elf.object import ObjectFile
 from ..errors import Error
 from ..escapes import printable
 from ..kernel import proc
-from ..loader.load import Loaded, load, pin_all
+from ..loader.load import Loaded, load, pin_all, pin_path
 from ..verbs import Args, one_of
 from . import select
 from .interrupts import Interrupts
@@ -108,10 +108,10 @@ def _pins(
     names = _pin_names(obj, options.legacy)
     handles = _attached(obj, loaded, options.json) if request.autoattach else loaded.progs
     pins: list[tuple[str, Handle]] = [
-        (f"{request.path}/{names[name]}" if every else request.path, handle) for name, handle in handles.items()
+        (pin_path(request.path, names[name]) if every else request.path, handle) for name, handle in handles.items()
     ]
     if request.pinmaps:  # a bpffs takes no dot, as in the names of global data
-        pins += [(f"{request.pinmaps}/{name.replace('.', '_')}", map_) for name, map_ in loaded.maps.items()]
+        pins += [(pin_path(request.pinmaps, name.replace(".", "_")), map_) for name, map_ in loaded.maps.items()]
     return pins
 
 

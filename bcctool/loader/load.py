@@ -10,6 +10,7 @@ from ..elf.datasec import fixed_btf
 from ..elf.maps import FD_SIZE, PIN_BY_NAME, PROG_ARRAY, kernel_name
 from ..elf.object import ObjectFile
 from ..errors import Error, KernelError
+from ..escapes import printable
 from ..kernel import libbpf, proc, uapi
 from ..objects.map import Map
 from ..objects.prog import MAX_KERNEL_NAME, Prog, name_of
@@ -150,7 +151,7 @@ class _Loader:
 
     def make_map(self, definition: MapDef, reused: Map | None) -> None:
         """Create a map, or take the given or pinned one; fill and freeze global data."""
-        pin = f"{proc.DEFAULT_BPFFS}/{definition.name}" if definition.pinning == PIN_BY_NAME else ""
+        pin = pin_path(proc.DEFAULT_BPFFS, definition.name) if definition.pinning == PIN_BY_NAME else ""
         if reused is None and pin and os.path.exists(pin):
             reused = Map.from_pin(pin)
         if reused is not None:
@@ -272,6 +273,13 @@ def program_section(obj: ObjectFile, prog: ProgDef, type: str) -> Section:
     if found.flags & sections.BTF_TARGET:
         raise Error(f"{where}: type '{found.prefix}' attaches by BTF id, which is not supported yet")
     return found
+
+
+def pin_path(directory: str, name: str) -> str:
+    """The path of a pin by a name from an object. Error for a name that would lead out of the directory."""
+    if "/" in name or name in ("", ".", ".."):
+        raise Error(f"'{printable(name)}' is no name for a pin in {directory}")
+    return f"{directory}/{name}"
 
 
 def pin_all(targets: Iterable[tuple[str, Handle]]) -> None:

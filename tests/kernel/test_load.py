@@ -401,3 +401,41 @@ def test_a_load_that_is_interrupted_has_pinned_all_or_nothing(sandbox: Sandbox, 
     assert len(found) == 15
     assert {(directories, files) for _, directories, files in found} <= {(1, 8), (0, 0)}, found
     assert all(status for status, directories, _ in found if not directories), found
+
+
+def renamed(path: Path, old: str, new: str, to: Path) -> Path:
+    """An object with another name, of the same length, in its string tables."""
+    assert len(old) == len(new)
+    data = path.read_bytes()
+    assert old.encode() + b"\0" in data
+    to.write_bytes(data.replace(old.encode() + b"\0", new.encode() + b"\0"))
+    return to
+
+
+LONG_NAMES = """
+struct { unsigned type, key_size, value_size, max_entries, flags; } long_name_of_a_map
+    __attribute__((section("maps"), used)) = { 2, 4, 4, 1 };
+__attribute__((section("socket"), used)) int long_name_of_a_program(void *ctx)
+{
+    int key = 0;
+    return ((void *(*)(void *, void *))1)(&long_name_of_a_map, &key) != 0;
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("long_name_of_a_program", "long_name_of_a_/../../"), ("long_name_of_a_map", "long_name_of_a_/.")]
+)
+def test_names_do_not_lead_out_of_the_directory(
+    sandbox: Sandbox, compile_c: Compile, tmp_path: Path, old: str, new: str
+) -> None:
+    """The kernel looks at the first 15 characters of a name only, and not at the names of pins."""
+    source = tmp_path / "names.c"
+    source.write_text(LONG_NAMES)
+    path = renamed(compile_c(source), old, new.ljust(len(old), "x"), tmp_path / "renamed.o")
+    before = sandbox.run("find", "/sys/fs/bpf").stdout
+    words = ("prog", "loadall", path, "/sys/fs/bpf/d", "pinmaps", "/sys/fs/bpf/d")
+    done = sandbox.bcctool(*words, status=255)
+    assert "is no name for a pin in /sys/fs/bpf/d" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert sandbox.run("find", "/sys/fs/bpf").stdout == before
