@@ -6,6 +6,7 @@ import ctypes
 import errno
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -70,3 +71,31 @@ def test_a_pipe_that_can_t_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(Error, match=f"can't open {tmp_path}/trace_pipe: No such file or directory"):
         next(prog_tracelog.lines())
     assert (signal.getsignal(signal.SIGINT), len(os.listdir("/proc/self/fd"))) == before
+
+
+@pytest.fixture
+def bounded() -> Iterator[None]:
+    """A loop that does not end fails, instead of keeping everybody waiting."""
+
+    def expire(*_: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, expire)
+    signal.alarm(20)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.usefixtures("bounded")
+@pytest.mark.parametrize("style", ["plain", "json"])
+def test_the_end_of_the_pipe_ends_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, style: str) -> None:
+    """As when tracing is switched off."""
+    monkeypatch.setattr(proc, "mounts", lambda *_: iter([str(tmp_path)]))
+    os.mkfifo(tmp_path / "trace_pipe")
+    writer = os.open(tmp_path / "trace_pipe", os.O_RDWR)
+    os.write(writer, b"one\ntwo\n")
+    log = prog_tracelog.trace(False, style, 0)
+    shown = [next(log), next(log)]
+    os.close(writer)
+    assert "".join([*shown, *log]) == {"plain": "one\ntwo\n", "json": '["one\\n","two\\n"]'}[style]

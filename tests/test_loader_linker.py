@@ -174,8 +174,14 @@ def test_the_output_is_whole_or_not_there(bcctool: Callable[..., Completed], app
     assert (done.stdout, done.stderr) == ("", "Error: failed to link '/nosuch': No such file or directory\n")
     assert not out.exists()
     out.write_text("kept")
+    out.chmod(0o600)
     bcctool("gen", "object", out, app[0], app[0], status=234)
     assert out.read_text() == "kept"
+    link_to_it = tmp_path / "link.o"
+    link_to_it.symlink_to(out)
+    bcctool("gen", "object", link_to_it, app[0])
+    assert (link_to_it.is_symlink(), out.read_bytes(), out.stat().st_mode & 0o777) == (True, link(app[:1]), 0o600)
+    link_to_it.unlink()
     assert (bcctool("-j", "gen", "object", out, *app).stdout, out.read_bytes()) == ("\n", link(app))
     assert [path.name for path in tmp_path.iterdir()] == ["out.o"]
     done = bcctool("gen", "object", "/nosuch/out.o", app[0], status=255)

@@ -74,12 +74,6 @@ class _DeclOpts(ctypes.Structure):
     )
 
 
-def dump_c(btf: Btf, out_fd: int, roots: Iterable[int] | None = None, sort: bool = True, trusted: bool = False) -> None:
-    """Write `c_header(...)` to a file descriptor; what was printed there before has to be flushed."""
-    with open(out_fd, "wb", closefd=False) as out:
-        out.write(c_header(btf, roots, sort, trusted))
-
-
 def c_header(btf: Btf, roots: Iterable[int] | None = None, sort: bool = True, trusted: bool = False) -> bytes:
     """A blob and its base as the text of a C header.
 

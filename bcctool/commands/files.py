@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 
 from ..errors import Error
 
 
 def write_whole(path: str, data: bytes) -> None:
     """Write a file by way of another one beside it; what is no regular file (a pipe, a terminal) is written itself."""
-    partial = f"{path}.{os.getpid()}" if os.path.isfile(path) or not os.path.lexists(path) else ""
+    target = os.path.realpath(path)
+    there = os.path.exists(target)
+    partial = f"{target}.{os.getpid()}" if os.path.isfile(target) or not there else ""
     try:
         with open(partial or path, "wb") as file:
+            if partial and there:
+                os.fchmod(file.fileno(), stat.S_IMODE(os.stat(target).st_mode))
             file.write(data)
         if partial:
-            os.replace(partial, path)
+            os.replace(partial, target)
     except OSError as error:
         if partial:
             with contextlib.suppress(OSError):

@@ -106,7 +106,7 @@ def _pins(
 ) -> list[tuple[str, Handle]]:
     """Paths, and what goes there: programs or the links that attach them, and maps."""
     names = _pin_names(obj, options.legacy)
-    handles = _attached(obj, loaded, options.json) if request.autoattach else loaded.progs
+    handles = _attached(obj, loaded, options) if request.autoattach else loaded.progs
     pins: list[tuple[str, Handle]] = [
         (pin_path(request.path, names[name]) if every else request.path, handle) for name, handle in handles.items()
     ]
@@ -115,15 +115,15 @@ def _pins(
     return pins
 
 
-def _attached(obj: ObjectFile, loaded: Loaded, quiet: bool) -> dict[str, Handle]:
+def _attached(obj: ObjectFile, loaded: Loaded, options: Options) -> dict[str, Handle]:
     """By program: the link that attaches it, or where its section can't tell to what, itself."""
     from ..loader.attach import attach
 
     handles: dict[str, Handle] = {}
     sections = {prog.name: prog.section for prog in obj.progs}
     for name, prog in loaded.progs.items():
-        link = attach(prog, sections[name])
-        if link is None and not quiet:
+        link = attach(prog, sections[name], options.nomount)
+        if link is None and not options.json:
             sys.stderr.write(f"Program {printable(name)} does not support autoattach, falling back to pinning\n")
         handles[name] = link or prog
     return handles

@@ -13,13 +13,13 @@ from ..kernel import bpf, proc
 from ..output import Rendered, newline
 from ..verbs import Args
 from . import select
+from .interrupts import ENDING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 STREAMS = {"stdout": 1, "stderr": 2}  # BPF_STDOUT, BPF_STDERR
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 READ_SIZE = 1 << 16
 
 
@@ -51,10 +51,10 @@ def trace(nomount: bool, style: str, depth: int) -> Iterator[str]:
 
 
 def lines(nomount: bool = False) -> Iterator[str]:
-    """The lines, each with its newline, as they come. The first of SIGNALS ends them."""
+    """The lines, each with its newline, as they come. A signal that ends commands ends them, or the end of the pipe."""
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
-    handlers = {number: signal.signal(number, lambda *_: None) for number in SIGNALS}
+    handlers = {number: signal.signal(number, lambda *_: None) for number in ENDING}
     before = signal.set_wakeup_fd(wake)
     try:
         with proc.open_trace_pipe(nomount) as pipe:
@@ -71,12 +71,18 @@ def _lines(pipe: int, woken: int) -> Iterator[str]:
     poll = polling.poll()
     for fd in (pipe, woken):
         poll.register(fd, polling.POLLIN)
+    os.set_blocking(pipe, False)  # while a read waits, nobody looks at what woke us
     rest = b""
-    while woken not in (ready := dict(poll.poll())):
-        if pipe in ready:
-            *whole, rest = (rest + os.read(pipe, READ_SIZE)).split(b"\n")
-            for line in whole:
-                yield line.decode("utf-8", "backslashreplace") + "\n"
+    while woken not in dict(poll.poll()):
+        try:
+            data = os.read(pipe, READ_SIZE)
+        except BlockingIOError:
+            continue
+        if not data:
+            return
+        *whole, rest = (rest + data).split(b"\n")
+        for line in whole:
+            yield line.decode("utf-8", "backslashreplace") + "\n"
 
 
 def _harmless(text: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from elftools.elf.elffile import ELFFile
 
 from ..errors import Error, KernelError
@@ -16,6 +18,8 @@ MAX_SYMBOLS = 1 << 22
 
 def function_offset(path: str, name: str) -> int:
     """Where in a file the code of a function begins. Error when it is no ELF file, or has no such function."""
+    if os.path.exists(path) and not os.path.isfile(path):  # to open a pipe would wait
+        raise Error(f"{path}: is not a regular file")
     try:
         with open(path, "rb") as file:
             return _offset(ELFFile(file), name)
@@ -23,8 +27,6 @@ def function_offset(path: str, name: str) -> int:
         raise KernelError(path, error.errno or 0, status=255) from None
     except LookupError:
         raise Error(f"{path}: it has no function '{name}'") from None
-    except Error:
-        raise
     except Exception:  # the library raises whatever its parsers meet: half a dozen kinds, not one base
         raise Error(f"{path}: it is no sound ELF file") from None
 

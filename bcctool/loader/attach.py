@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from functools import partial
 
 from ..errors import Error, KernelError
 from ..kernel import bpf, perf, proc, uapi
@@ -20,27 +21,27 @@ PERF_EVENT = uapi.ATTACH_TYPES.index("perf_event")
 _RETPROBE = 1  # bit 0 of a probe's config
 
 
-def attach(prog: Prog, section: str) -> Link | None:
+def attach(prog: Prog, section: str, nomount: bool = False) -> Link | None:
     """The link that attaches a program as its section says; None when the section names no place to attach to.
 
-    Error when there is no such place, or the kernel refuses.
+    nomount: don't mount tracefs where it is missing. Error when there is no such place, or the kernel refuses.
     """
     prefix, _, target = section.partition("/")
     how = ATTACHING.get(prefix)
     if how is None or not target:
         return None
     try:
-        return Link(how(prog, target))
+        return Link(how(prog, target, nomount))
     except OSError as error:
         raise KernelError(f"can't attach program '{prog.full_name}' to {section}", error.errno or 0, 255) from None
 
 
-def _raw_tracepoint(prog: Prog, name: str) -> int:
+def _raw_tracepoint(prog: Prog, name: str, nomount: bool) -> int:
     return bpf.raw_tracepoint_open(prog.fd, name)
 
 
-def _tracepoint(prog: Prog, name: str) -> int:
-    path = f"{proc.tracefs()}/events/{name}/id"
+def _tracepoint(prog: Prog, name: str, nomount: bool) -> int:
+    path = f"{proc.tracefs(nomount)}/events/{name}/id"
     try:
         with open(path, "rb", buffering=0) as file:
             id = int(file.read(16))
@@ -49,20 +50,12 @@ def _tracepoint(prog: Prog, name: str) -> int:
     return _perf_link(prog, uapi.PERF_TYPE_TRACEPOINT, id)
 
 
-def _kprobe(prog: Prog, place: str) -> int:
-    return _probe(prog, "kprobe", 0, *_function(prog, place))
+def _kprobe(config: int, prog: Prog, place: str, nomount: bool) -> int:
+    return _probe(prog, "kprobe", config, *_function(prog, place))
 
 
-def _kretprobe(prog: Prog, place: str) -> int:
-    return _probe(prog, "kprobe", _RETPROBE, *_function(prog, place))
-
-
-def _uprobe(prog: Prog, place: str) -> int:
-    return _probe(prog, "uprobe", 0, *_place_in_file(prog, place))
-
-
-def _uretprobe(prog: Prog, place: str) -> int:
-    return _probe(prog, "uprobe", _RETPROBE, *_place_in_file(prog, place))
+def _uprobe(config: int, prog: Prog, place: str, nomount: bool) -> int:
+    return _probe(prog, "uprobe", config, *_place_in_file(prog, place))
 
 
 def _function(prog: Prog, place: str) -> tuple[str, int]:
@@ -105,13 +98,13 @@ def _perf_link(prog: Prog, type_: int, config: int, config1: int = 0, config2: i
 
 
 # first part of a section's name → what makes a link of a program and the rest of the name
-ATTACHING: dict[str, Callable[[Prog, str], int]] = {
+ATTACHING: dict[str, Callable[[Prog, str, bool], int]] = {
     "raw_tracepoint": _raw_tracepoint,
     "raw_tp": _raw_tracepoint,
     "tracepoint": _tracepoint,
     "tp": _tracepoint,
-    "kprobe": _kprobe,
-    "kretprobe": _kretprobe,
-    "uprobe": _uprobe,
-    "uretprobe": _uretprobe,
+    "kprobe": partial(_kprobe, 0),
+    "kretprobe": partial(_kprobe, _RETPROBE),
+    "uprobe": partial(_uprobe, 0),
+    "uretprobe": partial(_uprobe, _RETPROBE),
 }

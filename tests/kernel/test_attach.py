@@ -14,7 +14,7 @@ import pytest
 from bcctool.elf.native import function_offset
 from bcctool.errors import Error
 
-from ..conftest import ROOT, Sandbox
+from ..conftest import BCCTOOL, ROOT, Sandbox
 
 Compile = Callable[..., Path]
 CALLS = "import os; [os.getpgid(0) for _ in range(7)]"
@@ -70,6 +70,7 @@ def test_no_notice_in_json(sandbox: Sandbox, compile_c: Compile) -> None:
 REFUSED = [
     ({"LIBRARY": "/nosuch.so"}, "/nosuch.so: No such file or directory"),
     ({"LIBRARY": "relative.so"}, "can't attach program 'on_start': 'relative.so:getpgid' is no path and function"),
+    ({"LIBRARY": "/dev/zero"}, "/dev/zero: is not a regular file"),
     ({"LIBRARY": "/etc/passwd"}, "/etc/passwd: it is no sound ELF file"),
     ({"LIBRARY": libc(), "FUNCTION": "no_such_function"}, f"{libc()}: it has no function 'no_such_function'"),
     ({"LIBRARY": libc(), "FUNCTION": "getpgid+x"},
@@ -96,3 +97,13 @@ def test_offsets_are_those_of_the_code() -> None:
     assert Path(libc()).read_bytes()[offset : offset + 16] == ctypes.string_at(address, 16)
     with pytest.raises(Error, match="no function 'getpgid_'"):
         function_offset(libc(), "getpgid_")
+
+
+def test_no_tracefs_is_mounted_with_n(sandbox: Sandbox, compile_c: Compile) -> None:
+    unmount = (
+        "for at in /sys/kernel/tracing /sys/kernel/debug/tracing; do while umount $at 2>/dev/null; do :; done; done; "
+        '"$@"; status=$?; grep -c " tracefs " /proc/mounts; exit $status'
+    )
+    words = ("prog", "loadall", compile_c("attach.c", "-g"), "/sys/fs/bpf/a", "autoattach")
+    done = sandbox.run("unshare", "--mount", "sh", "-c", unmount, "sh", *BCCTOOL, "-n", *words, status=255)
+    assert (done.stdout, done.stderr) == ("0\n", "Error: no tracefs is mounted, and -n forbids to mount one\n")
