@@ -85,7 +85,7 @@ class Btf:
         self.words = _native_words(types, self.byteorder)
         self.index = _index(self.words, self.start_id, where)
         self.nr_types = self.start_id + len(self.index)
-        self._name_offsets: array[int] | None = None
+        self._names: tuple[bytes, frozenset[int]] | None = None
 
     def _position(self, id: int) -> int:
         if not self.start_id <= id < self.nr_types:
@@ -158,28 +158,44 @@ class Btf:
 
     def ids(self, name: str, kind: int | None = None) -> Iterator[int]:
         """The ids of all types with this name (and kind), base first, ascending."""
-        if self.base is not None:
-            yield from self.base.ids(name, kind)
-        if self._name_offsets is None:
-            self._name_offsets = array("I", map(self.words.__getitem__, self.index))
-        offsets = self._string_offsets(name.encode())
-        if not offsets:
-            return
-        for own, offset in enumerate(self._name_offsets):
-            if offset in offsets and kind in (None, self.kind(self.start_id + own)):
-                yield self.start_id + own
+        for blob in self.chain():
+            for id in blob.own_ids(self._string_offsets(name.encode() + b"\0")):
+                if kind in (None, self.kind(id)):
+                    yield id
 
-    def _string_offsets(self, name: bytes) -> set[int]:
-        """Every offset at which `name` can be referred to, tails of longer strings included."""
+    def own_ids(self, offsets: set[int]) -> list[int]:
+        """The own types whose names stand at these string offsets, ascending."""
+        if self._names is None:
+            column = array("I", map(self.words.__getitem__, self.index))
+            self._names = column.tobytes(), frozenset(column)
+        column_bytes, used = self._names
+        ids = []
+        for offset in offsets & used:
+            word = offset.to_bytes(4, sys.byteorder)
+            at = column_bytes.find(word)
+            while at >= 0:
+                if at % 4 == 0:
+                    ids.append(self.start_id + at // 4)
+                at = column_bytes.find(word, at + 1)
+        return sorted(ids)
+
+    def _string_offsets(self, text: bytes) -> set[int]:
+        """Every offset at which a string that begins with `text` can be referred to, tails of longer ones included."""
         offsets = set()
-        blob: Btf | None = self
-        while blob is not None:
-            at = blob.strings.find(name + b"\0")
+        for blob in self.chain():
+            at = blob.strings.find(text)
             while at >= 0:
                 offsets.add(blob.start_string + at)
-                at = blob.strings.find(name + b"\0", at + 1)
-            blob = blob.base
+                at = blob.strings.find(text, at + 1)
         return offsets
+
+    def own_named(self, name: str) -> list[int]:
+        """The own types of this name, those of the base left out, ascending."""
+        return self.own_ids(self._string_offsets(name.encode() + b"\0"))
+
+    def starting(self, prefix: str) -> list[int]:
+        """The own types whose names begin with a prefix, ascending."""
+        return self.own_ids(self._string_offsets(prefix.encode()))
 
     def find(self, name: str, kind: int | None = None) -> int | None:
         """The first type with this name (and kind), or None."""
@@ -213,7 +229,7 @@ class Btf:
         elif kind not in kinds.SIZED:
             raise Malformed(self.where, f"type [{id}] {KINDS[kind].name}", "has no size")
         if count * third > MAX_SIZE:
-            raise Malformed(self.where, f"type [{id}]", f"{count} elements of {third} bytes are too large")
+            raise Malformed(self.where, f"type [{id}]", f"more than {MAX_SIZE} bytes are too large")
         return count * third
 
     def string(self, offset: int) -> str:
