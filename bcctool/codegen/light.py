@@ -8,7 +8,9 @@ from __future__ import annotations
 import mmap
 from itertools import chain
 
+from ..elf.externs import KCONFIG
 from ..loader import sections
+from ..loader.externs import kconfig_contents
 from ..loader.gen_loader import generate
 from .c_bytes import c_bytes
 from .names import identifier
@@ -31,17 +33,17 @@ static inline int
 @__{prog}__attach(struct @ *skel)
 {{
 	int prog_fd = skel->progs.{prog}.prog_fd;
-	int fd = {call};
+	int fd = {call}
 
 	if (fd > 0)
 		skel->links.{prog}_fd = fd;
 	return fd;
 }}
 """
-BY_NAME = 'skel_raw_tracepoint_open("{place}", prog_fd)'
-BY_FD = "skel_raw_tracepoint_open(NULL, prog_fd)"
-BY_LINK = "skel_link_create(prog_fd, 0, BPF_TRACE_ITER)"
-NOT_AT_ALL = "((void)prog_fd, 0) /* auto-attach not supported */"
+BY_NAME = 'skel_raw_tracepoint_open("{place}", prog_fd);'
+BY_FD = "skel_raw_tracepoint_open(NULL, prog_fd);"
+BY_LINK = "skel_link_create(prog_fd, 0, BPF_TRACE_ITER);"
+NOT_AT_ALL = "((void)prog_fd, 0); /* auto-attach not supported */"
 OPEN = """\
 static inline struct @ *
 @__open(void)
@@ -139,7 +141,7 @@ def light_skeleton(obj: ObjectFile, name: str) -> Iterator[str]:
     guard = f"__{name.upper()}_SKEL_H__"
     mapped = [map_ for map_ in outline.maps if map_.data]
     start = "".join(chain(_struct(outline, guard), _attach(attaching), _destroy(outline), (OPEN,)))
-    contents = [part for map_ in mapped for part in _contents(map_)]
+    contents = [part for map_ in mapped for part in _contents(obj, map_)]
     end = "".join(
         [
             RUN,
@@ -156,7 +158,7 @@ def light_skeleton(obj: ObjectFile, name: str) -> Iterator[str]:
 
 
 def attach_call(prog: ProgDef) -> str:
-    """The C expression that attaches a program, by its section."""
+    """The C expression that attaches a program, by its section, with what ends its line."""
     row = sections.lookup(prog.section)
     place = prog.section.partition("/")[2]
     if row is None:
@@ -218,8 +220,10 @@ def _destroy(outline: Outline) -> Iterator[str]:
     yield "\tskel_free(skel);\n}\n"
 
 
-def _contents(map_: MapName) -> Iterator[str]:
-    contents = map_.definition.contents
+def _contents(obj: ObjectFile, map_: MapName) -> Iterator[str]:
+    contents: bytes | memoryview | None = map_.definition.contents
+    if map_.definition.section == KCONFIG:
+        contents = kconfig_contents(obj)  # this kernel's: the loader program does not ask
     yield DATA.format()
     yield from c_bytes(bytes(map_.definition.value_size) if contents is None else contents)
     yield DATA_END.format(name=map_.identifier, size=memory(map_))

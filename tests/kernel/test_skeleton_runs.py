@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bcctool.codegen.light import light_skeleton
 from bcctool.codegen.skeleton import skeleton
 from bcctool.codegen.subskeleton import subskeleton
 from bcctool.elf.object import ObjectFile
@@ -87,6 +88,35 @@ int main(int argc, char **argv)
 """
 
 
+LIGHT = """
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+#include <sys/syscall.h>
+#include "run.lskel.h"
+
+int main(int argc, char **argv)
+{
+	struct run *skel = run__open();
+
+	if (!skel)
+		return 10;
+	skel->rodata->wanted = getpid();
+	skel->data->step = 3;
+	if (run__load(skel))
+		return 11;
+	if (run__attach(skel))
+		return 12;
+	for (int times = CALLS; times; times--)
+		syscall(SYS_getuid);
+	run__detach(skel);
+	printf("%llu %d\\n", skel->bss->calls, skel->bss->version);
+	run__destroy(skel);
+	return 0;
+}
+"""
+
+
 def built(obj: str, directory: Path, compiler: str, suffix: str) -> Path:
     if not shutil.which(compiler) or not Path("/usr/include/bpf/libbpf.h").exists():
         pytest.skip(f"{compiler} or libbpf's headers are not installed")
@@ -115,3 +145,16 @@ def test_an_object_that_does_not_load(compile_c: Compile, tmp_path: Path) -> Non
     (tmp_path / "main.c").write_text('#include "bad.skel.h"\nint main(void) { return !bad__open_and_load(); }')
     run("gcc", "-Wall", "-Werror", tmp_path / "main.c", "-o", tmp_path / "program", "-lbpf")
     run(tmp_path / "program", status=1)
+
+
+def test_a_program_with_a_light_skeleton_needs_no_libbpf(compile_c: Compile, tmp_path: Path) -> None:
+    if not shutil.which("gcc") or not Path("/usr/include/bpf/skel_internal.h").exists():
+        pytest.skip("gcc or libbpf's headers are not installed")
+    obj = ObjectFile(str(compile_c("skeleton_run.c", "-g")))
+    (tmp_path / "run.lskel.h").write_text("".join(light_skeleton(obj, "run")))
+    (tmp_path / "main.c").write_text(LIGHT)
+    run("gcc", "-Wall", "-Werror", f"-DCALLS={CALLS}", tmp_path / "main.c", "-o", tmp_path / "program")
+    calls, version = map(int, run(tmp_path / "program").stdout.split())
+    assert calls % 3 == 0
+    assert CALLS <= calls // 3 <= CALLS + 10
+    assert version > 5 << 16
