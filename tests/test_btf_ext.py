@@ -105,3 +105,18 @@ def test_compiled_object(compile_c: Callable[..., Path], target: str) -> None:
     assert first.file.endswith("btf_sections.c")
     assert first.line.strip()
     assert [relo.access for relo in found.core_relos("xdp")] == ["0:1"]
+
+
+def test_relocations_without_end_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    relos = area("<", 16, *[(8 * number, 1, offset("0:1"), 0) for number in range(5)])
+    data = ext("<", b"", b"", relos)
+    monkeypatch.setattr("bcctool.btf.ext.MAX_RELOS", 5)
+    found = BtfExt(data, strings()).core_relos("xdp")
+    assert [(relo.insn_off, relo.access) for relo in found] == [(8 * number, "0:1") for number in range(5)]
+    assert found[0].access is found[4].access
+    monkeypatch.setattr("bcctool.btf.ext.MAX_ACCESS", 2)
+    with pytest.raises(Malformed, match="core_relo: an access string of 3 characters"):
+        BtfExt(data, strings()).core_relos("xdp")
+    monkeypatch.setattr("bcctool.btf.ext.MAX_RELOS", 4)
+    with pytest.raises(Malformed, match="core_relo: more than 4 records for section xdp"):
+        BtfExt(data, strings()).core_relos("xdp")

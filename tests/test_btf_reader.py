@@ -181,6 +181,16 @@ def test_string_out_of_range() -> None:
         blob.btf().name(1)
 
 
+def test_string_without_end() -> None:
+    blob = Blob()
+    places = [blob.name("x" * (1 << 16)), blob.name("y" * ((1 << 16) - 1))]
+    btf = blob.btf()
+    assert btf.string(places[1]) == "y" * ((1 << 16) - 1)
+    assert btf.string(places[0] + 1) == "x" * ((1 << 16) - 1)
+    with pytest.raises(Malformed, match=f"string offset {places[0]}: the string is too long"):
+        btf.string(places[0])
+
+
 def header(**fields: int) -> bytes:
     values = {"magic": 0xEB9F, "version": 1, "flags": 0, "hdr_len": 24} | {"to": 0, "tl": 0, "so": 0, "sl": 1} | fields
     return struct.pack("<HBBIIIII", *values.values()) + b"\0" * 8

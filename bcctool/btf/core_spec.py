@@ -25,6 +25,11 @@ RELO_NAMES = (
     "local_type_id", "target_type_id", "type_exists", "type_size", "enumval_exists", "enumval_value", "type_matches",
 )  # fmt: skip
 """By kind, as libbpf's log spells them."""
+RELO_KINDS = (
+    "field_byte_offset", "field_byte_size", "field_exists", "field_signed", "field_lshift_u64", "field_rshift_u64",
+    "type_id_local", "type_id_target", "type_exists", "type_size", "enumval_exists", "enumval_value", "type_matches",
+)  # fmt: skip
+"""By kind, as the kernel's enum has them, without BPF_CORE_."""
 FIELD_RELOS = frozenset(range(TYPE_ID_LOCAL))
 ENUM_RELOS = frozenset((ENUMVAL_EXISTS, ENUMVAL_VALUE))
 TYPE_RELOS = frozenset((TYPE_ID_LOCAL, TYPE_ID_TARGET, TYPE_EXISTS, TYPE_SIZE, TYPE_MATCHES))
@@ -101,6 +106,21 @@ class Spec:
 
 
 KIND_WORDS = tuple("void" if not kind else row.name.lower() for kind, row in enumerate(KINDS))
+
+
+def access_path(btf: Btf, relo: CoreRelo) -> str:
+    """What a relocation refers to, for people: `sock.__sk_common.skc_daddr`, `page`; empty when it makes no sense.
+
+    Members without a name are left out, elements read `[N]`.
+    """
+    try:
+        spec = parse_spec(btf, relo)
+        text = btf.name(relo.type_id) or btf.name(btf.resolve(relo.type_id)) or "(anon)"
+    except Malformed:
+        return ""
+    for at, step in enumerate(spec.steps):
+        text += f".{step.name}" if step.name is not None else f"[{step.index}]" if at or step.index else ""
+    return text
 
 
 def essential_name(name: str) -> str:

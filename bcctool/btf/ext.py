@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 
 from ..errors import Malformed
+from ..escapes import printable
 from .reader import MAGIC
 
 TYPE_CHECKING = False
@@ -18,6 +19,7 @@ LINE_WORDS = 4  # struct bpf_line_info: insn_off, file_name_off, line_off, line_
 RELO_WORDS = 4  # struct bpf_core_relo: insn_off, type_id, access_str_off, kind
 HEADER_LEN = 24  # up to line_info_len; core_relo_off and core_relo_len follow in newer files
 LINE_SHIFT, COLUMN_MASK = 10, 0x3FF
+MAX_RELOS, MAX_ACCESS = 1 << 17, 1 << 10  # of a section, and bytes of an access string: far above any real one
 
 
 class LineInfo:
@@ -120,8 +122,18 @@ class BtfExt:
 
     def core_relos(self, section: str) -> list[CoreRelo]:
         """The CO-RE relocations of a section, in file order."""
-        rows = self._records(self._relos.get(section, b""), self.core_relo_rec_size, RELO_WORDS)
-        return [CoreRelo(insn_off, type_id, self.btf.string(access), kind) for insn_off, type_id, access, kind in rows]
+        raw = self._relos.get(section, b"")
+        if len(raw) > MAX_RELOS * self.core_relo_rec_size:
+            raise Malformed(self.where, "core_relo", f"more than {MAX_RELOS} records for section {printable(section)}")
+        strings: dict[int, str] = {}
+        relos = []
+        for insn_off, type_id, access, kind in self._records(raw, self.core_relo_rec_size, RELO_WORDS):
+            if access not in strings:
+                strings[access] = self.btf.string(access)
+                if len(strings[access]) > MAX_ACCESS:
+                    raise Malformed(self.where, "core_relo", f"an access string of {len(strings[access])} characters")
+            relos.append(CoreRelo(insn_off, type_id, strings[access], kind))
+        return relos
 
     def raw_funcs(self, section: str) -> bytes:
         """The func_info records of a section as they stand in the file."""

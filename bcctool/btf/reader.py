@@ -21,6 +21,7 @@ HEADER_LEN = 24
 POINTER_SIZE = 8
 MAX_DEPTH = 64  # of modifiers or array dimensions in a row; the kernel stops at 32
 MAX_SIZE = 0xFFFFFFFF
+MAX_STRING = 1 << 16  # bytes of one string: tails of a long one could be named millions of times
 _KIND_OF_TOP = bytes([kind_of(top << 24) for top in range(256)])
 
 
@@ -241,9 +242,10 @@ class Btf:
         if offset < self.start_string and self.base is not None:
             return self.base.raw_string(offset)
         start = offset - self.start_string
-        end = self.strings.find(b"\0", start)
+        end = self.strings.find(b"\0", start, start + MAX_STRING)
         if end < 0:
-            raise Malformed(self.where, f"string offset {offset}", "lies outside the string section")
+            place = "lies outside the string section" if start >= len(self.strings) else "the string is too long"
+            raise Malformed(self.where, f"string offset {offset}", place)
         return self.strings[start:end]
 
 

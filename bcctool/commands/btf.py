@@ -179,6 +179,8 @@ def read(path: str, over: Reader | None) -> Reader:
     try:
         if not os.path.isfile(path) and os.path.exists(path):
             raise Error(f"{failure}: not a regular file")
+        if not os.path.lexists(path) and os.path.lexists(path.rpartition("#")[0]):
+            return Reader(embedded(path), over, where=path)
         with open(path, "rb") as file:
             data: bytes | None = file.read(4)
             if data == b"\x7fELF":
@@ -193,9 +195,17 @@ def read(path: str, over: Reader | None) -> Reader:
         raise KernelError(failure, error.errno or 0) from None
     except ValueError:
         raise Error(f"{failure}: a file name has no NUL character") from None
+    return Reader(embedded(path) if data is None else data, over, where=path)
+
+
+def embedded(path: str) -> bytes:
+    """The .BTF section of an object that an executable embeds: the only one in FILE, or what FILE#N names."""
+    from ..elf.object import embedded_btf
+
+    data = embedded_btf(path)
     if data is None:
-        raise Error(f"{failure}: it has no .BTF section (was it compiled with -g?)", NO_DATA)
-    return Reader(data, over, where=path)
+        raise Error(f"failed to load BTF from {path}: it has no .BTF section (was it compiled with -g?)", NO_DATA)
+    return data
 
 
 SOURCES = {"id": from_id, "map": from_map, "prog": from_prog, "file": from_file}

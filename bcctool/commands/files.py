@@ -8,6 +8,10 @@ import stat
 
 from ..errors import Error
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 
 def write_whole(path: str, data: bytes) -> None:
     """Write a file by way of another one beside it; what is no regular file (a pipe, a terminal) is written itself."""
@@ -26,3 +30,25 @@ def write_whole(path: str, data: bytes) -> None:
             with contextlib.suppress(OSError):
                 os.unlink(partial)
         raise Error(f"can't write {path}: {error.strerror}") from None
+
+
+def write_new(directory: str, files: Sequence[tuple[str, bytes]]) -> None:
+    """Write new files into a directory, which is made if it is not there: all of them, or nothing.
+
+    files: (path, contents). Error when one of them exists already, or can't be written.
+    """
+    path = directory
+    with contextlib.ExitStack() as undo:
+        try:
+            if not os.path.isdir(directory):
+                os.mkdir(directory)
+                undo.callback(os.rmdir, directory)
+            for path, data in files:
+                with open(path, "xb") as file:
+                    undo.callback(os.unlink, path)
+                    file.write(data)
+        except FileExistsError:
+            raise Error(f"can't write {path}: it exists already: remove it, or choose another directory") from None
+        except OSError as error:
+            raise Error(f"can't write {path}: {error.strerror}") from None
+        undo.pop_all()

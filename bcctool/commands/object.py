@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from functools import lru_cache
+
 from ..errors import Error
 from ..escapes import printable
-from ..verbs import Args, Usage, verb
+from ..verbs import Args, Usage, later, verb
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
-    from ..elf.maps import MapDef
+    from ..btf.ext import LineInfo
     from ..elf.object import ObjectFile, ProgDef
+    from ..elf.reader import Symbol
     from ..insn.disasm import Insn
     from ..insn.symbols import Symbols
     from .graph import Picture
     from .prog_dump import Record
 
 HELP = """
-FILE is an object that clang -target bpf has compiled.
+FILE is an object that clang -target bpf has compiled, or an executable that embeds one, as libbpf's skeletons make
+them; FILE#N is the Nth object of an executable with several.
 """
 SLOT = 8
 
@@ -31,87 +36,73 @@ def open_file(args: Args) -> ObjectFile:
     return ObjectFile(args.next("an object file"), strict=not args.options.mapcompat)
 
 
-def prog_record(prog: ProgDef) -> dict[str, Any]:
-    from ..loader import sections
+@verb("FILE", text=later("object_show.text"), alias="list")
+def show(args: Args) -> Any:
+    """Show programs, maps, variables, license and least kernel of an object file, or of those in an executable."""
+    from . import object_show
 
-    kind = sections.lookup(prog.section)
-    record: dict[str, Any] = {"name": prog.name, "section": prog.section}
-    if kind:
-        record["type"] = kind.prog_type
-        if kind.attach_type:
-            record["attach_type"] = kind.attach_type
-    return record | {"insns": len(prog.insns) // SLOT}
+    return object_show.run(args)
 
 
-def map_record(definition: MapDef) -> dict[str, Any]:
-    from ..kernel.uapi import MAP_TYPES
-    from ..objects.prog import name_of
-
-    record: dict[str, Any] = {
-        "name": definition.name,
-        "section": definition.section,
-        "type": name_of(MAP_TYPES, definition.type),
-        "bytes_key": definition.key_size,
-        "bytes_value": definition.value_size,
-        "max_entries": definition.max_entries,
-        "flags": definition.flags,
-        "definition": "legacy" if definition.legacy else "data" if definition.global_data else "btf",
-    }
-    for field in ("map_extra", "numa_node", "pinning"):
-        if getattr(definition, field):
-            record[field] = getattr(definition, field)
-    if definition.inner:
-        record["inner"] = map_record(definition.inner)
-    if definition.values:
-        record["values"] = [{"index": index, "name": name} for index, name in definition.values]
-    return record
+def extracted_text(record: dict[str, Any]) -> str:
+    """A file that was written: its path and size."""
+    return f"{printable(record['file'])}  {record['bytes']}B\n"
 
 
-def show_text(record: dict[str, Any]) -> str:
-    """An object as lines: a head, then programs, subprograms and maps."""
-    head = f"{printable(record['file'])}: {record['byteorder']}-endian"
-    head += f"  license {printable(record['license'])}" if record["license"] else "  no license"
-    head += f"  version {record['version']:#x}" if "version" in record else ""
-    head += f"  btf {record['btf']} types" if record["btf"] else "  no btf"
-    lines = [head]
-    for prog in record["programs"]:
-        attach = f"  attach_type {prog['attach_type']}" if "attach_type" in prog else ""
-        kind = f"type {prog.get('type', 'unknown')}{attach}  insns {prog['insns']}"
-        lines.append(f"\tprog {printable(prog['name'])}  section {printable(prog['section'])}  {kind}")
-    for prog in record["subprograms"]:
-        kind = f"insns {prog['insns']}"
-        lines.append(f"\tsubprog {printable(prog['name'])}  section {printable(prog['section'])}  {kind}")
-    lines += [f"\tmap {map_text(definition)}" for definition in record["maps"]]
-    lines += [f"\textern {printable(name)}" for name in record["externs"]]
-    return "\n".join(lines) + "\n"
+@verb("FILE DIR", text=extracted_text)
+def extract(args: Args) -> list[dict[str, Any]]:
+    """Write the object files that an executable embeds into a directory."""
+    import os
+
+    from ..elf.embedded import Source
+    from .files import write_new
+
+    with Source(args.next("an executable, or an object file")) as source:
+        directory = args.next("a directory")
+        args.end()
+        files = [(os.path.join(directory, f"{name}.bpf.o"), data) for name, _, data in source.objects()]
+    write_new(directory, files)
+    return [{"file": path, "bytes": len(data)} for path, data in files]
 
 
-def map_text(record: dict[str, Any]) -> str:
-    sizes = f"key {record['bytes_key']}B  value {record['bytes_value']}B  max_entries {record['max_entries']}"
-    text = f"{printable(record['name'])}  section {printable(record['section'])}  type {record['type']}  {sizes}"
-    text += f"  flags {record['flags']:#x}  {record['definition']}"
-    text += "  pinned by name" if record.get("pinning") else ""
-    text += f"\n\t\tinner {map_text(record['inner'])}" if "inner" in record else ""
-    return text + "".join(f"\n\t\t[{slot['index']}] = {printable(slot['name'])}" for slot in record.get("values", ()))
+class Index:
+    """What is looked up for each function of an object: by place, (section, offset); lines by section."""
+
+    def __init__(self, obj: ObjectFile) -> None:
+        self.obj = obj
+        self.functions = {(f.section_index, f.offset): f.name for f in (*obj.progs, *obj.subprogs)}
+        self._symbols: dict[int, dict[int, Symbol]] = {}
+        self._lines: dict[str, tuple[list[int], list[LineInfo]]] = {}
+        self._protos: dict[str, dict[int, int]] = {}
+
+    def symbols(self, section: int) -> dict[int, Symbol]:
+        """The symbol that each relocated offset of a section refers to."""
+        if section not in self._symbols:
+            rows = self.obj.relocations(section)
+            self._symbols[section] = {offset: self.obj.symbols[symbol] for offset, _, symbol, _ in rows}
+        return self._symbols[section]
+
+    def lines(self, function: ProgDef) -> list[LineInfo]:
+        """A function's source lines."""
+        ext, section = self.obj.btf_ext, function.section
+        if ext is None:
+            return []
+        if section not in self._lines:
+            lines = sorted(ext.lines(section), key=lambda line: line.insn_off)
+            self._lines[section] = [line.insn_off for line in lines], lines
+        offsets, lines = self._lines[section]
+        end = function.offset + len(function.insns)
+        return lines[bisect_left(offsets, function.offset) : bisect_left(offsets, end)]
+
+    def type_id(self, function: ProgDef) -> int | None:
+        """A function's type."""
+        ext, section = self.obj.btf_ext, function.section
+        if ext is not None and section not in self._protos:
+            self._protos[section] = dict(ext.funcs(section))
+        return self._protos.get(section, {}).get(function.offset)
 
 
-@verb("FILE", text=show_text, alias="list")
-def show(args: Args) -> dict[str, Any]:
-    """Show programs, maps, license and BTF of an object file."""
-    obj = open_file(args)
-    args.end()
-    record: dict[str, Any] = {"file": obj.path, "byteorder": obj.byteorder, "license": obj.license}
-    if obj.version is not None:
-        record["version"] = obj.version
-    return record | {
-        "btf": obj.btf.nr_types - 1 if obj.btf else 0,
-        "programs": [prog_record(prog) for prog in obj.progs],
-        "subprograms": [
-            {"name": prog.name, "section": prog.section, "insns": len(prog.insns) // SLOT} for prog in obj.subprogs
-        ],
-        "maps": [map_record(definition) for definition in obj.maps],
-        "externs": [extern.name for extern in obj.externs],
-    }
+_index = lru_cache(maxsize=1)(Index)
 
 
 def object_symbols(obj: ObjectFile, function: ProgDef) -> Symbols:
@@ -120,8 +111,7 @@ def object_symbols(obj: ObjectFile, function: ProgDef) -> Symbols:
     from ..insn.opcodes import PSEUDO_CALL
     from ..insn.symbols import Symbols
 
-    relocations = {offset: obj.symbols[symbol] for offset, _, symbol, _ in obj.relocations(function.section_index)}
-    functions = {(f.section_index, f.offset): f.name for f in (*obj.progs, *obj.subprogs)}
+    relocations, functions = _index(obj).symbols(function.section_index), _index(obj).functions
 
     class ObjectSymbols(Symbols):
         def call(self, index: int, src: int, off: int, imm: int) -> str:
@@ -147,9 +137,8 @@ def object_symbols(obj: ObjectFile, function: ProgDef) -> Symbols:
 def _referred(obj: ObjectFile, symbol: Any, imm: int) -> str:
     """`map[NAME]`, `map[.rodata][0]+OFF`, `subprog[NAME]` or the extern's name."""
     offset = symbol.value + imm
-    for function in (*obj.progs, *obj.subprogs):
-        if (function.section_index, function.offset) == (symbol.section, offset):
-            return f"subprog[{function.name}]"
+    if (symbol.section, offset) in _index(obj).functions:
+        return f"subprog[{_index(obj).functions[symbol.section, offset]}]"
     if not symbol.section:
         return f"extern[{symbol.name}]"
     definition = obj.map_at(symbol.section, offset)
@@ -241,14 +230,12 @@ def listing(
 
     lines, proto = [], ""
     if obj.btf and obj.btf_ext:
-        low, high = function.offset, function.offset + len(function.insns)
         lines = [
-            ((line.insn_off - low) // SLOT, line.file, line.line, line.line_num, line.col)
-            for line in obj.btf_ext.lines(function.section)
-            if low <= line.insn_off < high
+            ((line.insn_off - function.offset) // SLOT, line.file, line.line, line.line_num, line.col)
+            for line in _index(obj).lines(function)
         ]
-        type_ids = dict(obj.btf_ext.funcs(function.section))
-        proto = prototype(obj.btf, type_ids[low]) if low in type_ids else ""
+        type_id = _index(obj).type_id(function)
+        proto = prototype(obj.btf, type_id) if type_id is not None else ""
     sources = Sources(lines, linum)
     symbols = object_symbols(obj, function)
 

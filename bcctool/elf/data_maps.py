@@ -25,6 +25,7 @@ DATA_SECTIONS = {
     ".bss": (F_MMAPABLE, SHT_NOBITS),
 }
 STRUCT_OPS_SECTIONS = {".struct_ops": 0, ".struct_ops.link": F_LINK}  # a leading "?" says: not loaded by default
+ARENA, ARENA_SECTION = 33, ".addr_space.1"  # BPF_MAP_TYPE_ARENA, and the variables that live in its memory
 NO_SECTION = -1
 
 
@@ -54,6 +55,17 @@ def kconfig_map(elf: Elf, btf: Btf | None, externs: list[Extern], object_name: s
     map_ = _array(elf, btf, section, size, F_MMAPABLE | F_RDONLY_PROG)
     map_.name = _map_name(object_name, KCONFIG)
     return [map_]
+
+
+def fill_arena(elf: Elf, maps: list[MapDef]) -> None:
+    """Give the arena among these maps its first contents: the variables of address space 1."""
+    section = elf.section(ARENA_SECTION)
+    if section is None or not section.size:
+        return
+    arenas = [map_ for map_ in maps if map_.type == ARENA]
+    if len(arenas) != 1:
+        elf.malformed(section, f"its variables need a map of type arena to live in, there are {len(arenas)}")
+    arenas[0].contents = section.data
 
 
 def struct_ops_maps(elf: Elf, btf: Btf | None) -> list[MapDef]:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import stat
 from functools import cached_property
 
 from ..btf.ext import BtfExt
 from ..btf.reader import Btf
-from ..errors import GENERIC, Error, KernelError
-from ..escapes import printable
-from .data_maps import data_maps, kconfig_map, struct_ops_maps
+from .data_maps import ARENA, ARENA_SECTION, data_maps, fill_arena, kconfig_map, struct_ops_maps
 from .datasec import fixed_btf, raw_btf
+from .embedded import Source, numbered
 from .externs import Extern, externs
 from .legacy import legacy_maps
 from .maps import MapDef, btf_maps
@@ -19,7 +17,6 @@ from .reader import SHF_EXECINSTR, SHT_PROGBITS, STB_LOCAL, STT_FUNC, Elf, Secti
 
 TEXT = ".text"
 INSN_SIZE = 8
-MAX_FILE_SIZE = 64 << 20
 
 
 class ProgDef:
@@ -41,9 +38,9 @@ class ProgDef:
 
 
 class ObjectFile:
-    """A BPF object file.
+    """A BPF object file, or the one in an executable that embeds it; FILE#N is the Nth of several (embedded.Source).
 
-    path: as given; name: its last part up to the first dot, after which global data maps are named; a skeleton's
+    path: as given; name: the file's, up to the first dot, after which global data maps are named; a skeleton's
     author may set another one before the first use of `maps`.
     strict: refuse what is unknown in map definitions (bpftool's --mapcompat accepts it).
     Raises Error when the file cannot be read or is no BPF object; what it contains is read on first use, and raises
@@ -52,6 +49,7 @@ class ObjectFile:
 
     def __init__(self, path: str, strict: bool = True) -> None:
         self._open(read_object(path), path, strict)
+        self.name = _name(numbered(path)[0])
 
     @classmethod
     def from_bytes(cls, data: bytes, name: str, strict: bool = True) -> ObjectFile:
@@ -62,7 +60,7 @@ class ObjectFile:
 
     def _open(self, data: bytes, path: str, strict: bool) -> None:
         self.path = path
-        self.name = os.path.basename(path).split(".")[0]
+        self.name = _name(path)
         self.strict = strict
         self.elf = Elf(data, path)
 
@@ -150,9 +148,10 @@ class ObjectFile:
     @cached_property
     def maps(self) -> list[MapDef]:
         """The maps in the order in which libbpf creates them."""
+        defined = [*legacy_maps(self.elf, self.strict), *btf_maps(self.elf, self.btf, self.strict)]
+        fill_arena(self.elf, defined)
         return [
-            *legacy_maps(self.elf, self.strict),
-            *btf_maps(self.elf, self.btf, self.strict),
+            *defined,
             *data_maps(self.elf, self.btf, self.name),
             *kconfig_map(self.elf, self.btf, self.externs, self.name),
             *struct_ops_maps(self.elf, self.btf),
@@ -160,8 +159,13 @@ class ObjectFile:
 
     @cached_property
     def _maps_by_place(self) -> dict[tuple[int, int | None], MapDef]:
-        # None stands for every offset: a global data map is its whole section.
-        return {(map_.section_index, None if map_.global_data else map_.section_offset): map_ for map_ in self.maps}
+        # None stands for every offset: a global data map is its whole section, and an arena's variables have one.
+        places = {(map_.section_index, None if map_.global_data else map_.section_offset): map_ for map_ in self.maps}
+        section = self.elf.section(ARENA_SECTION)
+        for map_ in self.maps if section else ():
+            if section and map_.type == ARENA:
+                places[section.index, None] = map_
+        return places
 
     def map_at(self, section: int, offset: int) -> MapDef:
         """The map that a relocation refers to: a defined map stands at an exact offset, global data anywhere in it."""
@@ -177,19 +181,20 @@ def _is_subprog(function: ProgDef) -> bool:
     return function.section == TEXT or function.symbol.bind == STB_LOCAL
 
 
+def _name(path: str) -> str:
+    return os.path.basename(path).split(".")[0]
+
+
 def read_object(path: str) -> bytes:
-    """The contents of a file, which has to be a regular one of bearable size."""
-    try:
-        status = os.stat(path)
-        if stat.S_ISDIR(status.st_mode):
-            raise Error(f"{printable(path)}: is a directory, not an object file")
-        if not stat.S_ISREG(status.st_mode):
-            raise Error(f"{printable(path)}: is not a regular file")
-        if status.st_size > MAX_FILE_SIZE:
-            raise Error(f"{printable(path)}: {status.st_size} bytes, an object file takes {MAX_FILE_SIZE} at most")
-        with open(path, "rb") as file:
-            return file.read(MAX_FILE_SIZE)
-    except OSError as error:
-        raise KernelError(printable(path), error.errno or 0, GENERIC) from None
-    except ValueError:
-        raise Error(f"{printable(path)}: not a file name: it has a NUL character") from None
+    """The object in a file, which has to be a regular one of bearable size; of one without any the first bytes."""
+    with Source(path) as source:
+        return source.read()
+
+
+def embedded_btf(path: str) -> bytes | None:
+    """The .BTF section, as it stands there, of the object that another file embeds; None when it has none."""
+    with Source(path) as source:
+        if not source.embedded or not source.spans:
+            return None
+        section = Elf(source.read(), path).section(".BTF")
+    return bytes(section.data) if section else None

@@ -1,15 +1,13 @@
 """Sections, symbols and relocations of a BPF object file, every offset checked before use (ELF gABI, EM_BPF).
 
-pyelftools reads the file header; the section, symbol and relocation tables are bulk data and are unpacked at once.
+One kind of ELF only, whose tables are unpacked at once: to import pyelftools, which reads all kinds and is used for
+other files, would take longer than to load a small object.
 """
 
 from __future__ import annotations
 
-import io
 import struct
 from itertools import pairwise
-
-from elftools.elf.elffile import ELFFile
 
 from ..errors import Error, Malformed
 from ..escapes import printable
@@ -43,11 +41,15 @@ TYPES = {0: "has no type", 2: "is an executable", 3: "is a shared object", 4: "i
 
 SHT_NULL, SHT_PROGBITS, SHT_SYMTAB, SHT_STRTAB, SHT_RELA, SHT_NOBITS, SHT_REL = 0, 1, 2, 3, 4, 8, 9
 SHF_EXECINSTR = 4
-SHN_UNDEF, SHN_LORESERVE = 0, 0xFF00
+SHN_UNDEF, SHN_LORESERVE, SHN_XINDEX = 0, 0xFF00, 0xFFFF
 STB_LOCAL, STB_WEAK = 0, 2
 STT_NOTYPE, STT_OBJECT, STT_FUNC, STT_SECTION = 0, 1, 2, 3
+STV_INTERNAL, STV_HIDDEN = 1, 2
 
 HEADER_SIZE, SECTION_SIZE, SYMBOL_SIZE = 64, 64, 24
+HEADER = "40xQ10x3H"  # e_shoff, e_shentsize, e_shnum, e_shstrndx
+SECTION_HEADER = "IIQQQQIIQQ"  # name, type, flags, address, offset, size, link, info, alignment, size of an entry
+SLOT = 8  # bytes of an instruction
 RELOCATION_FORMATS = {SHT_REL: "QQ", SHT_RELA: "QQq"}
 # Generous for any real object (a program has a million instructions at most), and what bounds time and memory here.
 MAX_SECTIONS, MAX_SYMBOLS, MAX_RELOCATIONS, MAX_NAME = 1 << 16, 1 << 17, 1 << 19, 4096
@@ -88,17 +90,17 @@ class Symbol:
 class Elf:
     """A relocatable 64-bit BPF object of either byte order.
 
-    where: the file's name in error messages. Raises Error when `data` is another kind of file, Malformed when a
+    data: its bytes. where: the file's name in error messages. Raises Error when `data` is another kind of file, Malformed when a
     header, an extent, a name or a link is not valid. `relocations` are checked when asked for.
     """
 
     def __init__(self, data: bytes, where: str) -> None:
         self.where = printable(where)
-        self._view = memoryview(data).toreadonly().cast("B")
-        _check_kind(bytes(self._view[:HEADER_SIZE]), self.where)
+        self.data = memoryview(data).toreadonly().cast("B")
+        check_kind(bytes(self.data[:HEADER_SIZE]), self.where)
         self.byteorder = BYTEORDERS[data[5]]
         self.order = "<" if self.byteorder == "little" else ">"
-        self.sections = self._read_sections(*self._read_header(data))
+        self.sections = self._read_sections(*self._read_header())
         self.symbols = self._read_symbols()
         self._relocating: dict[int, list[Section]] = {}  # index of a section: the tables of its relocations
         for section in self.sections:
@@ -109,28 +111,32 @@ class Elf:
         """Raise Malformed for a place in this file, with control characters of names made visible."""
         raise Malformed(self.where, printable(str(where)), printable(reason))
 
-    def _read_header(self, data: bytes) -> tuple[int, int, int]:
+    def _read_header(self) -> tuple[int, int, int]:
         """(offset, number of entries, index of the names' section) of the section header table."""
-        try:
-            file = ELFFile(io.BytesIO(data))
-            header, count, names = file.header, file.num_sections(), file.get_shstrndx()
-        except Exception as error:  # the library raises whatever its parsers meet: half a dozen kinds, not one base
-            self.malformed("header", f"cannot be read ({error or type(error).__name__})")
+        offset, size, count, names = struct.unpack_from(self.order + HEADER, self.data)
+        if not offset:
+            self.malformed("header", "there are no sections")
+        if size != SECTION_SIZE:
+            self.malformed("header", f"section headers of {size} bytes, not {SECTION_SIZE}")
+        if offset + SECTION_SIZE <= len(self.data):  # what the header has no room for, the first entry holds
+            _, _, _, _, _, large_count, large_names, _, _, _ = struct.unpack_from(
+                self.order + SECTION_HEADER, self.data, offset
+            )
+            count = count or large_count
+            names = large_names if names == SHN_XINDEX else names
         if not count:
             self.malformed("header", "there are no sections")
-        if header["e_shentsize"] != SECTION_SIZE:
-            self.malformed("header", f"section headers of {header['e_shentsize']} bytes, not {SECTION_SIZE}")
         if count > MAX_SECTIONS:
             self.malformed("header", f"{count} sections, {MAX_SECTIONS} are supported")
-        if header["e_shoff"] + count * SECTION_SIZE > len(self._view):
+        if offset + count * SECTION_SIZE > len(self.data):
             self.malformed("header", "the section headers lie outside the file: is it truncated?")
         if names >= count:
             self.malformed("header", f"section names in section [{names}] of {count}")
-        return header["e_shoff"], count, names
+        return offset, count, names
 
     def _read_sections(self, offset: int, count: int, names: int) -> list[Section]:
-        table = self._view[offset : offset + count * SECTION_SIZE]
-        headers = list(struct.iter_unpack(self.order + "IIQQQQIIQQ", table))
+        table = self.data[offset : offset + count * SECTION_SIZE]
+        headers = list(struct.iter_unpack(self.order + SECTION_HEADER, table))
         sections = [Section(index, header) for index, header in enumerate(headers)]
         for section in sections:
             self._check_section(section, count)
@@ -148,10 +154,10 @@ class Elf:
             section.size = 0
             return
         if section.type != SHT_NOBITS:
-            if section.offset + section.size > len(self._view):
-                where = f"{section.size} bytes at offset {section.offset} of {len(self._view)} bytes"
+            if section.offset + section.size > len(self.data):
+                where = f"{section.size} bytes at offset {section.offset} of {len(self.data)} bytes"
                 self.malformed(section, f"{where}: is the file truncated?")
-            section.data = self._view[section.offset : section.offset + section.size]
+            section.data = self.data[section.offset : section.offset + section.size]
         if section.link >= count:
             self.malformed(section, f"links to section [{section.link}] of {count}")
         if section.type in RELOCATION_FORMATS and section.info >= count:
@@ -223,6 +229,8 @@ class Elf:
         for offset, info, *addend in layout.iter_unpack(table.data):
             if offset >= target.size:
                 self.malformed(table, f"offset {offset} lies outside {target} of {target.size} bytes")
+            if offset % SLOT and target.flags & SHF_EXECINSTR:
+                self.malformed(table, f"offset {offset} is in the middle of an instruction")
             if info >> 32 >= len(self.symbols):
                 self.malformed(table, f"symbol [{info >> 32}] of {len(self.symbols)}")
             rows.append((offset, info & 0xFFFFFFFF, info >> 32, *addend, 0)[:4])
@@ -233,7 +241,7 @@ def _extent(section: Section) -> tuple[int, int]:
     return section.offset, section.size
 
 
-def _check_kind(head: bytes, where: str) -> None:
+def check_kind(head: bytes, where: str) -> None:
     """Raise Error for a file that is no BPF object; the checks in the order of what the user most likely did."""
     if head[:4] != b"\x7fELF":
         raise Error(f"{where}: not an ELF file")
