@@ -24,6 +24,7 @@ OPTIONS = (
     ("n", "nomount", False, ("nomount",)),
     ("d", "debug", False, ("debug",)),
     ("l", "legacy", False, ("legacy",)),
+    ("L", "use-loader", False, ("use_loader",)),
     ("B", "base-btf", True, ("base_btf",)),
     ("V", "version", False, ("version",)),
     ("h", "help", False, ("help",)),
@@ -42,6 +43,7 @@ Usage: bcctool [OPTIONS] OBJECT { COMMAND | help }
        OBJECT := { prog | map | perf | net | feature | btf | gen | object }
        OPTIONS := { {-j|--json} [{-p|--pretty}] | {-d|--debug} | {-f|--bpffs} |
                     {-m|--mapcompat} | {-n|--nomount} | {-l|--legacy} |
+                    {-L|--use-loader} |
                     {-B|--base-btf FILE} | {-V|--version} }
 """
 
@@ -57,7 +59,7 @@ def parse_options(argv: Sequence[str]) -> tuple[Options, list[str]]:
             break
         if word.startswith("--"):
             _set(options, _long(word), "", rest, word)
-        elif word.startswith("-") and word != "-":
+        elif word.startswith("-") and word != "-" and not word[1:].isdigit():  # a priority may be negative
             letters = word[1:]
             while letters:
                 row = next((row for row in OPTIONS if row[0] == letters[0]), None)

@@ -33,6 +33,10 @@ BCCTOOL = (sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {str(ROO
 NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all,+dac_read_search",
           "--ambient-caps=-all,+dac_read_search")  # fmt: skip
 KINDS = (bpf.PROG, bpf.MAP, bpf.LINK)
+GCC = "bpf-gcc"
+COMPILERS = ("clang", "clang-16", "clang-19", GCC)  # the first one is required, a test skips without the others
+# gcc 12 keeps the address of a helper in a register when it can, and then refuses to call it.
+GCC_FLAGS = ("-fno-gcse", "-fno-cse-follow-jumps", "-fno-move-loop-invariants", "-I/usr/include")
 GRACE_S = 2.0  # the kernel frees objects after an RCU grace period, some after two
 NEW_NAMESPACES = ("unshare", "--mount", "--net", "--propagation", "private")
 # bpftool would list the pins of a bpffs twice that is mounted over another one.
@@ -99,7 +103,7 @@ def bcctool() -> Callable[..., Completed]:
 
 @pytest.fixture(scope="session")
 def compile_c(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Compile BPF C with clang: `compile_c("counter.c", "-g", "-DBTF")`, the path of the object.
+    """Compile BPF C with clang, or another of COMPILERS: `compile_c("counter.c", "-g", "-DBTF")`, the object's path.
 
     A relative source is one of tests/programs. Objects are kept for the session, by content and flags.
     """
@@ -110,9 +114,14 @@ def compile_c(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     directory.mkdir(exist_ok=True)
     include = f"-I/usr/include/{sysconfig.get_config_var('MULTIARCH')}"
 
-    def compile(source: str | os.PathLike[str], *flags: str, target: str = "bpf") -> Path:
+    def compile(
+        source: str | os.PathLike[str], *flags: str, target: str = "bpf", compiler: str = COMPILERS[0]
+    ) -> Path:
+        if not shutil.which(compiler):
+            pytest.skip(f"{compiler} is not installed")
         path = PROGRAMS / source
-        command = ["clang", "-O2", "-target", target, include, *flags, "-c", str(path)]
+        words = [*gcc_words(target, flags)] if compiler == GCC else ["-target", target, *flags]
+        command = [compiler, "-O2", *words, include, "-c", str(path)]
         key = hashlib.sha256(path.read_bytes() + "\0".join(command).encode()).hexdigest()[:12]
         out = directory / f"{path.stem}-{key}.o"
         if not out.exists():
@@ -122,6 +131,26 @@ def compile_c(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         return out
 
     return compile
+
+
+def gcc_words(target: str, flags: tuple[str, ...]) -> Iterator[str]:
+    """The flags of gcc that do what those of clang do."""
+    yield from GCC_FLAGS
+    yield "-mbig-endian" if target == "bpfeb" else "-mlittle-endian"
+    for flag in flags:
+        yield from ("-gbtf", "-mco-re") if flag == "-g" else (flag,)
+
+
+@functools.cache
+def embedding_executables() -> list[Path]:
+    """The executables of libbpf-tools, which have BPF objects inside, links left out; a skip without that package."""
+    listed = ""
+    if shutil.which("dpkg"):
+        listed = subprocess.run(["dpkg", "-L", "libbpf-tools"], capture_output=True, text=True, check=False).stdout
+    paths = [Path(line) for line in listed.splitlines() if "/sbin/" in line or "/bin/" in line]
+    if not paths:
+        pytest.skip("libbpf-tools, which has objects of others, is not installed (or this is no Debian)")
+    return sorted(path for path in paths if not path.is_symlink())
 
 
 def no_bpf() -> str:

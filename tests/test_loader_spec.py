@@ -12,21 +12,21 @@ from bcctool.elf.object import ObjectFile
 from bcctool.errors import Error
 from bcctool.insn.disasm import disassemble
 from bcctool.insn.opcodes import PSEUDO_MAP_FD, PSEUDO_MAP_VALUE
-from bcctool.loader.spec import ProgSpec, prog_spec, put_reference
+from bcctool.loader.spec import Linker, ProgSpec, put_reference
 
 Compile = Callable[..., Path]
 
 
 def spec_of(path: Path) -> ProgSpec:
     obj = ObjectFile(str(path))
-    return prog_spec(obj, obj.progs[0])
+    return Linker(obj).spec(obj.progs[0])
 
 
 @pytest.mark.parametrize("target", ["bpf", "bpfeb"])
 def test_subprograms_follow_in_the_order_of_the_first_reference(compile_c: Compile, target: str) -> None:
     path = compile_c("prog_rich.c", "-g", target=target)
     obj = ObjectFile(str(path))
-    spec = prog_spec(obj, obj.progs[0])
+    spec = Linker(obj).spec(obj.progs[0])
     order = "<" if target == "bpf" else ">"
     starts, type_ids = zip(*struct.iter_unpack(order + "2I", spec.func_info), strict=True)
     assert obj.btf is not None
@@ -73,21 +73,32 @@ def test_put_reference_sets_source_and_immediate(order: str, registers: int) -> 
     assert struct.unpack_from(order + "i", insns, 12) == (-5,)
 
 
-@pytest.mark.parametrize(("source", "message"), [("elf_externs.c", "not supported yet")])
-def test_what_this_loader_cannot_do_is_said(compile_c: Compile, source: str, message: str) -> None:
-    obj = ObjectFile(str(compile_c(source, "-g")))
-    with pytest.raises(Error, match=message):
-        [prog_spec(obj, prog) for prog in obj.progs]
+@pytest.mark.parametrize("target", ["bpf", "bpfeb"])
+def test_externs_are_noted_by_name_and_use(compile_c: Compile, target: str) -> None:
+    obj = ObjectFile(str(compile_c("elf_externs.c", "-g", target=target)))
+    spec = Linker(obj).spec(next(prog for prog in obj.progs if prog.name == "program"))
+    uses = {(ref.extern.name, ref.is_call) for ref in spec.extern_refs}
+    assert {("some_function", True), ("some_function", False), ("some_symbol", False)} <= uses
+    places = {extern.name: extern.offset for extern in obj.externs if extern.section == ".kconfig"}
+    offsets = {ref.offset for ref in spec.map_refs if ref.map.section == ".kconfig"}
+    assert {places["CONFIG_HZ"], places["CONFIG_CC_VERSION_TEXT"]} <= offsets
 
 
-def test_co_re_is_refused_by_name(compile_c: Compile, tmp_path: Path) -> None:
+@pytest.mark.parametrize("target", ["bpf", "bpfeb"])
+def test_co_re_relocations_move_with_their_functions(compile_c: Compile, tmp_path: Path, target: str) -> None:
     source = tmp_path / "core.c"
     source.write_text(
-        "struct task_struct { int pid; } __attribute__((preserve_access_index));\n"
-        '__attribute__((section("raw_tp"), used)) int core(struct task_struct *task) { return task->pid; }\n'
+        "struct task_struct { int flags, pid; } __attribute__((preserve_access_index));\n"
+        "__attribute__((noinline)) int second(struct task_struct *task) { return task->pid; }\n"
+        '__attribute__((section("raw_tp"), used)) int core(struct task_struct *task)\n'
+        "{ return second(task) + task->flags; }\n"
     )
-    with pytest.raises(Error, match=r"function core: needs CO-RE relocations"):
-        spec_of(compile_c(source, "-g"))
+    spec = spec_of(compile_c(source, "-g", target=target))
+    found = {(ref.function, ref.relo.access) for ref in spec.core_refs}
+    assert found == {("core", "0:0"), ("second", "0:1")}
+    assert [name for name, _ in spec.functions] == ["core", "second"]
+    for ref in spec.core_refs:
+        assert spec.insns[ref.index * 8] == 0x61  # a load of 32 bits
 
 
 def test_a_call_to_nowhere_is_refused(compile_c: Compile) -> None:
@@ -101,4 +112,4 @@ def test_a_call_to_nowhere_is_refused(compile_c: Compile) -> None:
     struct.pack_into("<i", data, section.offset + prog.offset + call.index * 8 + 4, 0x1000)
     broken = ObjectFile.from_bytes(bytes(data), "x.o")
     with pytest.raises(Error, match=rf"x.o: section xdp, function {prog.name}, instruction {call.index}: calls offset"):
-        prog_spec(broken, broken.progs[0])
+        Linker(broken).spec(broken.progs[0])

@@ -41,6 +41,12 @@ def prototype(btf: Btf, func_id: int) -> str:
     return f"{_words(btf, proto.type_id)}{func.name}({_parameters(btf, proto)})"
 
 
+def variable(btf: Btf, id: int) -> str:
+    """The declaration of a VAR: `const struct rq runqueues`."""
+    var = btf.type(id)
+    return _words(btf, var.type_id) + var.name
+
+
 def _parameters(btf: Btf, proto: Type, depth: int = 0) -> str:
     return ", ".join(_words(btf, id, depth) + name if id else "..." for name, id in proto.entries)
 

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 HELP = """
 PROG := { id PROG_ID | pinned FILE | tag PROG_TAG | name PROG_NAME }
 MAP := { id MAP_ID | pinned FILE | name MAP_NAME }
+PLACE := { dev NAME [ingress | egress] | cgroup PATH | netns PATH | map MAP | prog PROG [function NAME] |
+           netfilter { ip | ip6 } HOOK PRIORITY | perf_event NAME [freq N | period N] }
+HOOK := { prerouting | input | forward | output | postrouting }
 METRIC := { cycles | instructions | l1d_loads | llc_misses | itlb_misses | dtlb_misses |
             task_clock | cpu_clock | page_faults | context_switches }
 """
@@ -135,15 +138,18 @@ def pin(args: Args) -> None:
     prog.pin(path)
 
 
-LOAD_OPTIONS = "[type TYPE] [map { idx IDX | name NAME } MAP]... [pinmaps DIR] [autoattach]"
+LOAD_OPTIONS = (
+    "[type TYPE] [{ offload_dev | xdpmeta_dev } NAME] [map { idx IDX | name NAME } MAP]... [pinmaps DIR] "
+    "[autoattach [to PLACE]...] [kernel_btf BTF_FILE]"
+)
 
 
 @verb(f"OBJ PATH {LOAD_OPTIONS}")
-def load(args: Args) -> None:
+def load(args: Args) -> Any:
     """Load the first program of an object file and pin it."""
     from . import prog_load
 
-    prog_load.run(args)
+    return prog_load.run_loader(args) if args.options.use_loader else prog_load.run(args)
 
 
 @verb(f"OBJ DIR {LOAD_OPTIONS}")

@@ -10,7 +10,8 @@ from ..elf.object import ObjectFile
 from ..errors import Error
 from ..escapes import printable
 from ..kernel import proc
-from ..loader.load import Loaded, load, pin_all, pin_path
+from ..loader.load import Loaded, attach_all, load, pin_all, pin_path
+from ..output import Rendered
 from ..verbs import Args, one_of
 from . import select
 from .interrupts import Interrupts
@@ -19,39 +20,71 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from ..btf.reader import Btf as Reader
+    from ..loader.attach_places import Places
     from ..objects.handle import Handle
     from ..objects.map import Map
+    from ..objects.prog import Prog
     from ..verbs import Options
 
-_WORDS = ("type", "map", "pinmaps", "autoattach")
-_LATER = ("dev", "offload_dev", "xdpmeta_dev", "kernel_btf")
+# In the order in which prefixes are tried: bpftool's.
+_WORDS = ("type", "map", "dev", "offload_dev", "xdpmeta_dev", "pinmaps", "autoattach", "kernel_btf")
+_DEV_HINT = """\
+Warning: 'bpftool prog load [...] dev <ifname>' syntax is deprecated.
+Going further, please use 'offload_dev <ifname>' to offload program to device.
+For applications using XDP hints only, use 'xdpmeta_dev <ifname>'.
+"""
 
 
 class Request:
     """The words of `prog load` and `loadall`."""
 
     def __init__(self, args: Args) -> None:
-        self.type = self.pinmaps = ""
-        self.autoattach = False
+        self.type = self.pinmaps = self.kernel_btf = ""
+        self.autoattach = self.bound_only = False
+        self.ifindex = 0
+        self.places: Places | None = None
         self.by_name: dict[str, Map] = {}
         self.by_index: dict[int, Map] = {}
         args.require(2, status=255)
         self.obj = args.next()
         self.path = args.next()
         while args:
-            word = args.accept(*_WORDS, *_LATER)
+            word = args.accept(*_WORDS)
             if word is None:
                 raise Error(f"expected no more arguments, {one_of(_WORDS)}, got: '{args.peek()}'?")
-            if word in _LATER:
-                raise Error(f"'{word}' is not there yet in this version")
             if word == "map":
                 self.take_map(args)
             elif word == "autoattach":
-                self.autoattach = True
+                self.take_places(args)
+            elif word.endswith("dev"):
+                self.take_device(args, word)
             elif getattr(self, word):
                 raise Error(f"duplicate {word}")
             else:
                 setattr(self, word, args.next(f"a {word}"))
+
+    def take_places(self, args: Args) -> None:
+        """`autoattach`, and an extension: places for programs whose sections name none, `to dev NAME`."""
+        from .attach_places import places
+
+        self.autoattach = True
+        self.places = places(args)
+
+    def take_device(self, args: Args, word: str) -> None:
+        """The device that programs and maps are offloaded to, or that XDP programs read hints of."""
+        import socket
+
+        if word == "dev" and not args.options.json:
+            sys.stderr.write(_DEV_HINT)
+        if self.ifindex:
+            raise Error("offload_dev and xdpmeta_dev are mutually exclusive, and take one device")
+        name = args.next("a network device")
+        try:
+            self.ifindex = socket.if_nametoindex(name)
+        except OSError as error:
+            raise Error(f"unrecognized netdevice '{name}': {error.strerror}") from None
+        self.bound_only = word == "xdpmeta_dev"
 
     def take_map(self, args: Args) -> None:
         """`idx N MAP` or `name NAME MAP`"""
@@ -76,6 +109,21 @@ class Request:
         return maps
 
 
+def run_loader(args: Args) -> Rendered:
+    """Load an object by a loader program, as a light skeleton does; nothing is pinned, so nothing stays."""
+    from ..insn.disasm import disassemble
+    from ..loader.gen_loader import run as run_generated
+
+    args.require(1, status=255)
+    obj = ObjectFile(args.next(), strict=not args.options.mapcompat)
+    debug = args.options.debug
+    program, log = run_generated(obj, debug)
+    if debug:
+        _debug(log)
+    code = disassemble(program.insns, byteorder=sys.byteorder) if debug else ()
+    return Rendered(lambda style, depth: (f"{insn.index:4}: {insn.line}\n" for insn in code))
+
+
 def run(args: Args, every: bool = False) -> None:
     """Load an object's first program, or every one, and pin what came of it; all of it, or nothing."""
     request = Request(args)
@@ -91,47 +139,79 @@ def run(args: Args, every: bool = False) -> None:
             proc.require_bpffs(os.path.dirname(request.path) or ".", args.options.nomount)
         if request.pinmaps:
             directories.make(request.pinmaps)
-        with load(obj, first_only=not every, type=request.type, reuse=request.replaced(obj), debug=debug) as loaded:
+        with load(
+            obj,
+            first_only=not every,
+            type=request.type,
+            reuse=request.replaced(obj),
+            kernel_btf=_kernel_btf(request, obj),
+            ifindex=request.ifindex,
+            bound_only=request.bound_only,
+            attach_to=request.places.prog if request.places else None,
+            debug=debug,
+        ) as loaded:
             try:
-                pins = _pins(request, obj, loaded, every, args.options)
+                pins = _Pins(request, obj, loaded, args.options)
+                targets = pins.every() if every else pins.one()
                 interrupts.block()
-                pin_all(pins)
+                pin_all(targets)
             except BaseException:
-                loaded.unpin()
+                loaded.undo()
                 raise
 
 
-def _pins(
-    request: Request, obj: ObjectFile, loaded: Loaded, every: bool, options: Options
-) -> list[tuple[str, Handle]]:
-    """Paths, and what goes there: programs or the links that attach them, and maps."""
-    names = _pin_names(obj, options.legacy)
-    handles = _attached(obj, loaded, options) if request.autoattach else loaded.progs
-    pins: list[tuple[str, Handle]] = [
-        (pin_path(request.path, names[name]) if every else request.path, handle) for name, handle in handles.items()
-    ]
-    if request.pinmaps:  # a bpffs takes no dot, as in the names of global data
-        pins += [(pin_path(request.pinmaps, name.replace(".", "_")), map_) for name, map_ in loaded.maps.items()]
-    return pins
+def _kernel_btf(request: Request, obj: ObjectFile) -> Reader | None:
+    """The types of the file of `kernel_btf`, which is opened only where something depends on it."""
+    ext = obj.btf_ext
+    if not request.kernel_btf or ext is None or not any(ext.core_relos(section) for section in ext.sections()):
+        return None
+    from .btf import read
+
+    return read(request.kernel_btf, None)
 
 
-def _attached(obj: ObjectFile, loaded: Loaded, options: Options) -> dict[str, Handle]:
-    """By program: the link that attaches it, or where its section can't tell to what, itself."""
-    from ..loader.attach import attach
+class _Pins:
+    """What comes of a load, by the paths that it is to be pinned at."""
 
-    handles: dict[str, Handle] = {}
-    sections = {prog.name: prog.section for prog in obj.progs}
-    for name, prog in loaded.progs.items():
-        link = attach(prog, sections[name], options.nomount)
-        if link is None and not options.json:
+    def __init__(self, request: Request, obj: ObjectFile, loaded: Loaded, options: Options) -> None:
+        self.request = request
+        self.loaded = loaded
+        self.options = options
+        self.sections = {prog.name: prog.section for prog in obj.progs}
+
+    def one(self) -> list[tuple[str, Handle]]:
+        """The first program at the path itself, and maps."""
+        name, prog = next(iter(self.loaded.progs.items()))
+        return [*self.prog(name, prog, self.request.path), *self.maps()]
+
+    def every(self) -> list[tuple[str, Handle]]:
+        """All programs in the directory, and maps. With --legacy pins are called after sections, as they once were."""
+        found: list[tuple[str, Handle]] = []
+        for name, prog in self.loaded.progs.items():
+            pin = self.sections[name].replace("/", "_") if self.options.legacy else name
+            found += self.prog(name, prog, pin_path(self.request.path, pin))
+        if self.request.autoattach:
+            found += [(pin_path(self.request.path, name), link) for name, link in attach_all(self.loaded)]
+        return found + self.maps()
+
+    def maps(self) -> list[tuple[str, Handle]]:
+        """The maps, if they are to be pinned; a bpffs takes no dot, as in the names of global data."""
+        if not self.request.pinmaps:
+            return []
+        maps = self.loaded.maps.items()
+        return [(pin_path(self.request.pinmaps, name.replace(".", "_")), map_) for name, map_ in maps]
+
+    def prog(self, name: str, prog: Prog, path: str) -> list[tuple[str, Handle]]:
+        """The links that attach a program, or where its section can't tell to what, the program itself."""
+        if not self.request.autoattach:
+            return [(path, prog)]
+        from ..loader.attach import attach, pins
+
+        places, maps = self.request.places, self.loaded.maps
+        attached = attach(prog, self.sections[name], self.options.nomount, places, maps)
+        if attached is None and prog.type != "struct_ops" and not self.options.json:
             sys.stderr.write(f"Program {printable(name)} does not support autoattach, falling back to pinning\n")
-        handles[name] = link or prog
-    return handles
-
-
-def _pin_names(obj: ObjectFile, legacy: bool) -> dict[str, str]:
-    """The name of each program's pin: its own, or with --legacy that of its section, as before libbpf 1.0."""
-    return {prog.name: prog.section.replace("/", "_") if legacy else prog.name for prog in obj.progs}
+        return pins(path, attached or prog)
 
 
 class _Directories:

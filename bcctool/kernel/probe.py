@@ -14,8 +14,15 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterable, Sequence
     from typing import Any
 
+    from .proc import KernelSymbols
+
 _SLEEPABLE = 1 << 4  # BPF_F_SLEEPABLE, a macro in linux/bpf.h
 _LICENSE = b"GPL"
+_NO_FD = 0xFFFFFFFF
+_SYSCALL_PREFIXES = {
+    "x86_64": "x64", "i686": "ia32", "aarch64": "arm64", "armv7l": "arm", "s390x": "s390x", "riscv64": "riscv",
+    "ppc64le": "powerpc", "mips64": "mips",
+}  # fmt: skip
 
 
 def insn(code: int, registers: int = 0, off: int = 0, imm: int = 0) -> bytes:
@@ -129,6 +136,37 @@ def map_type(name: str, ifindex: int = 0) -> bool:
     finally:
         if opts.btf_fd:
             os.close(opts.btf_fd)
+
+
+def perf_cookie() -> bool:
+    """Whether links of perf events carry a cookie: then the kernel looks at the event before it says no."""
+    code = insn(MOV) + _EXIT
+    try:
+        prog = libbpf.call("bpf_prog_load", uapi.PROG_TYPES.index("tracepoint"), None, _LICENSE, code, 2, None)
+    except OSError:
+        return False
+    try:
+        os.close(bpf.link_create(prog, _NO_FD, uapi.ATTACH_TYPES.index("perf_event")))
+    except OSError as error:
+        return error.errno == errno.EBADF
+    finally:
+        os.close(prog)
+    return True
+
+
+def syscall_wrapper(symbols: KernelSymbols) -> bool:
+    """Whether system calls are functions of the architecture's own (`__x64_sys_bpf`) that take the registers."""
+    prefix = _SYSCALL_PREFIXES.get(os.uname().machine)
+    return bool(prefix and symbols.addresses(f"__{prefix}_sys_bpf"))
+
+
+def syscall_function(symbols: KernelSymbols, name: str) -> str:
+    """The kernel's function of a system call, the outermost that there is; empty without any."""
+    prefix = _SYSCALL_PREFIXES.get(os.uname().machine)
+    for function in ([f"__{prefix}_sys_{name}"] if prefix else []) + [f"__se_sys_{name}", f"sys_{name}"]:
+        if symbols.addresses(function):
+            return function
+    return ""
 
 
 def helpers(type: str, without: Collection[str] = (), ifindex: int = 0) -> list[str]:

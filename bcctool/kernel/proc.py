@@ -16,6 +16,7 @@ BPF_FS_MAGIC = 0xCAFE4A11
 DEFAULT_BPFFS = "/sys/fs/bpf"
 DEFAULT_TRACEFS = "/sys/kernel/tracing"
 _COMM_SIZE = 15
+_CLONE = b".llvm."  # what clang puts behind the name of a static symbol that link-time optimisation made global
 _ESCAPES = {"\\040": " ", "\\011": "\t", "\\012": "\n", "\\134": "\\"}
 
 
@@ -164,6 +165,28 @@ class KernelSymbols:
         text = self._lines()
         at = text.find(b" %s\n" % name.encode())
         return int(text[at - 18 : at - 2], 16) if at >= 0 else 0
+
+    def addresses(self, name: str) -> list[int]:
+        """All addresses of symbols of this name, those of modules and of clones by the linker (`.llvm.N`) included.
+
+        [0] if the kernel hides them from this user.
+        """
+        text, wanted = self._lines(), b" %s" % name.encode()
+        exact: set[int] = set()
+        clones: set[int] = set()
+        at = text.find(wanted)
+        while at >= 0:
+            after = text[at + len(wanted) : at + len(wanted) + len(_CLONE)]
+            if after[:1] in (b"\n", b"\t") or after == _CLONE:
+                (clones if after == _CLONE else exact).add(int(text[at - 18 : at - 2], 16))
+            at = text.find(wanted, at + 1)
+        return sorted(exact or clones)
+
+    def __iter__(self) -> Iterator[tuple[str, int]]:
+        """Name and address of each symbol; the addresses are 0 if the kernel hides them."""
+        for line in self._lines()[1:].splitlines():
+            address, _, name, *_ = line.split(maxsplit=3)
+            yield name.decode("utf-8", "backslashreplace"), int(address, 16)
 
 
 def read_file(path: str, what: str = "") -> bytes:

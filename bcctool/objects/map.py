@@ -61,6 +61,8 @@ class Map(Handle):
         btf_fd: int = 0,
         btf_key_type_id: int = 0,
         btf_value_type_id: int = 0,
+        btf_vmlinux_value_type_id: int = 0,
+        value_type_btf_obj_fd: int = 0,
         map_extra: int = 0,
         numa_node: int = 0,
     ) -> Self:
@@ -74,6 +76,7 @@ class Map(Handle):
             btf_fd=btf_fd,
             btf_key_type_id=btf_key_type_id,
             btf_value_type_id=btf_value_type_id,
+            btf_vmlinux_value_type_id=btf_vmlinux_value_type_id,
             inner_map_fd=inner_map_fd,
             map_flags=flags,
             map_extra=map_extra,
@@ -82,6 +85,8 @@ class Map(Handle):
         )
         sizes = (key_size, value_size, max_entries)
         try:
+            if value_type_btf_obj_fd:  # libbpf 1.1 has no word for it
+                return cls(bpf.map_create(type, name, sizes, opts, value_type_btf_obj_fd))
             fd = libbpf.call("bpf_map_create", type, name.encode() or None, *sizes, ctypes.byref(opts))
         except OSError as error:
             raise KernelError("map create failed", error.errno or 0, status=255) from None
@@ -206,6 +211,13 @@ class Map(Handle):
             key = Codec("key", self.info.key_size, types, self.info.btf_key_type_id)
             self._codecs = key, Codec("value", self.info.value_size, *self.value_type(types))
         return self._codecs
+
+    def use_types(self, types: Reader | None, key_type_id: int, value_type_id: int) -> None:
+        """Take these types for keys and values instead of those that the kernel keeps; without any they are bytes."""
+        from .map_codec import Codec
+
+        key = Codec("key", self.info.key_size, types, key_type_id)
+        self._codecs = key, Codec("value", self.info.value_size, types, value_type_id)
 
     def _decode_value(self, data: bytes) -> Any:
         codec, stride = self.codecs[1], self.value_stride
