@@ -29,6 +29,7 @@ def test_options_stand_anywhere_and_may_be_bundled_or_cut() -> None:
     assert (options.base_btf, words) == ("other", ["btf"])
     assert parse_options(["-nBbase"])[0].base_btf == "base"
     assert parse_options(["-"])[1] == ["-"]
+    assert parse_options(["-128", "-j"])[1] == ["-128"]  # no option is a digit, and a priority may be negative
 
 
 @pytest.mark.parametrize("argv", [["--foo"], ["--b"], ["--json=1"], ["-x"], ["-jx"], ["-B"]])

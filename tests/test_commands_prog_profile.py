@@ -138,10 +138,12 @@ def test_attr_is_the_kernels() -> None:
         inner = btf.type(btf.resolve(member.type_id))
         for field in inner.entries if not member.name else [member]:
             places[field.name] = (member.bit_offset // 8, btf.size_of(field.type_id))
-    packed = perf.ATTR.pack(1, 2, 3, 4, 5)
-    for value, name in enumerate(("type", "size", "config", "config1", "config2"), 1):
-        at, size = places[name]
-        assert int.from_bytes(packed[at : at + size], sys.byteorder) == value
+    # The flags are bits of one word, whose first is `disabled`.
+    fields = {"type": 4, "size": 4, "config": 8, "sample_period": 8, "disabled": 8, "config1": 8, "config2": 8}
+    packed = perf.ATTR.pack(*range(1, 8))
+    for value, (name, size) in enumerate(fields.items(), 1):
+        at = places[name][0]
+        assert int.from_bytes(packed[at : at + size], sys.byteorder) == value, name
 
 
 def test_the_help_lists_the_metrics() -> None:

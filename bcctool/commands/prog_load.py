@@ -147,12 +147,15 @@ def run(args: Args, every: bool = False) -> None:
             kernel_btf=_kernel_btf(request, obj),
             ifindex=request.ifindex,
             bound_only=request.bound_only,
-            attach_to=request.places.prog if request.places else None,
+            attach_to=request.places.take("prog") if request.places else None,
             debug=debug,
         ) as loaded:
             try:
                 pins = _Pins(request, obj, loaded, args.options)
                 targets = pins.every() if every else pins.one()
+                if request.places and request.places.unused:
+                    unused = ", ".join(request.places.unused)
+                    raise Error(f"{request.obj}: no program in it attaches to the given place ({unused})")
                 interrupts.block()
                 pin_all(targets)
             except BaseException:

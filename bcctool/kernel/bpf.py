@@ -11,7 +11,9 @@ from . import uapi
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import mmap
     from collections.abc import Iterator
+    from typing import Any
 
 _SYSCALL_NUMBERS = {
     "x86_64": 321, "aarch64": 280, "riscv64": 280, "s390x": 351, "ppc64le": 361, "loongarch64": 280, "armv7l": 386,
@@ -28,6 +30,7 @@ _BY_ID = {
     BTF: (uapi.BPF_BTF_GET_NEXT_ID, uapi.BPF_BTF_GET_FD_BY_ID),
     LINK: (uapi.BPF_LINK_GET_NEXT_ID, uapi.BPF_LINK_GET_FD_BY_ID),
 }
+_MAP_FIXED_NOREPLACE = 0x100000
 _FD_TYPE_NAMES = 4096  # a uprobe's is a path
 _STREAM_PART = 1 << 16
 _QUERY_PROGS = 64  # more than a hook of a network device may have
@@ -99,6 +102,17 @@ def stream_parts(fd: int, stream: int) -> Iterator[bytes]:
         yield buffer.raw[:size]
 
 
+def map_create(
+    type: int, name: str, sizes: tuple[int, int, int], opts: ctypes.Structure, value_type_btf_obj_fd: int
+) -> int:
+    """A new map whose value a module describes; sizes: of key and value, number of entries; opts: libbpf's."""
+    attr = uapi.attr_map_create(type, *sizes, map_name=name.encode(), value_type_btf_obj_fd=value_type_btf_obj_fd)
+    for field, *_ in opts._fields_:
+        if field != "sz":
+            setattr(attr, field, getattr(opts, field))
+    return bpf(uapi.BPF_MAP_CREATE, attr)
+
+
 def prog_query(attach_type: str, target: int, links: bool = False) -> list[tuple[int, int, int, int]]:
     """(prog id, its flags, link id, its flags) of all programs at a hook, in the order in which they run.
 
@@ -132,13 +146,48 @@ def raw_tracepoint_open(prog_fd: int, name: str = "") -> int:
     return bpf(uapi.BPF_RAW_TRACEPOINT_OPEN, attr)
 
 
-def link_create(prog_fd: int, target_fd: int, attach_type: int) -> int:
-    """Attach a program to a target of the attach type's kind: the link's descriptor."""
-    return bpf(
-        uapi.BPF_LINK_CREATE, uapi.attr_link_create(prog_fd=prog_fd, target_fd=target_fd, attach_type=attach_type)
-    )
+def link_create(prog_fd: int, target_fd: int, attach_type: int, **fields: Any) -> int:
+    """Attach a program, or a struct_ops map, to a target of the attach type's kind: the link's descriptor.
+
+    target_fd: a descriptor or an ifindex. fields: others of attr_link_create; a dict for those of a struct in it
+    (`netfilter={"pf": 2}`).
+    """
+    attr = uapi.attr_link_create(prog_fd=prog_fd, target_fd=target_fd, attach_type=attach_type)
+    for name, value in fields.items():
+        if isinstance(value, dict):
+            for inner, number in value.items():
+                setattr(getattr(attr, name), inner, number)
+        else:
+            setattr(attr, name, value)
+    return bpf(uapi.BPF_LINK_CREATE, attr)
 
 
 def enable_stats(type: int) -> int:
     """Have the kernel count and time the runs of all programs for as long as the descriptor lives (since Linux 5.8)."""
     return bpf(uapi.BPF_ENABLE_STATS, uapi.attr_enable_stats(type=type))
+
+
+def map_memory(fd: int, size: int, writable: bool) -> mmap.mmap:
+    """The value of an array of one element (BPF_F_MMAPABLE) as this process's memory. OSError when it is refused."""
+    import mmap
+
+    return mmap.mmap(fd, size, prot=mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0))
+
+
+def fill_arena(fd: int, address: int, size: int, contents: bytes) -> None:
+    """Map an arena into this process, at the address that it was made for if any, write to its start, and unmap it.
+
+    OSError when the place is taken. The pages that were written stay.
+    """
+    import mmap
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = (*(ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int), ctypes.c_long)
+    flags = mmap.MAP_SHARED | (_MAP_FIXED_NOREPLACE if address else 0)
+    place = libc.mmap(address, size, mmap.PROT_READ | mmap.PROT_WRITE, flags, fd, 0)
+    if place in (None, ctypes.c_void_p(-1).value):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    ctypes.memmove(place, contents, len(contents))
+    libc.munmap(ctypes.c_void_p(place), ctypes.c_size_t(size))

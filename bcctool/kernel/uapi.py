@@ -962,6 +962,125 @@ class link_info(Structure):
     sockmap: Any
 
 
+class attr_map_create(Structure):
+    _fields_ = (
+        ("map_type", c_uint32),
+        ("key_size", c_uint32),
+        ("value_size", c_uint32),
+        ("max_entries", c_uint32),
+        ("map_flags", c_uint32),
+        ("inner_map_fd", c_uint32),
+        ("numa_node", c_uint32),
+        ("map_name", c_char * 16),
+        ("map_ifindex", c_uint32),
+        ("btf_fd", c_uint32),
+        ("btf_key_type_id", c_uint32),
+        ("btf_value_type_id", c_uint32),
+        ("btf_vmlinux_value_type_id", c_uint32),
+        ("map_extra", c_uint64),
+        ("value_type_btf_obj_fd", c_int32),
+        ("map_token_fd", c_int32),
+        ("excl_prog_hash", c_uint64),
+        ("excl_prog_hash_size", c_uint32),
+    )
+    map_type: int
+    key_size: int
+    value_size: int
+    max_entries: int
+    map_flags: int
+    inner_map_fd: int
+    numa_node: int
+    map_name: bytes
+    map_ifindex: int
+    btf_fd: int
+    btf_key_type_id: int
+    btf_value_type_id: int
+    btf_vmlinux_value_type_id: int
+    map_extra: int
+    value_type_btf_obj_fd: int
+    map_token_fd: int
+    excl_prog_hash: int
+    excl_prog_hash_size: int
+
+
+class attr_prog_load_20(Union):
+    _fields_ = (
+        ("attach_prog_fd", c_uint32),
+        ("attach_btf_obj_fd", c_uint32),
+    )
+    attach_prog_fd: int
+    attach_btf_obj_fd: int
+
+
+class attr_prog_load(Structure):
+    _anonymous_ = ("_20",)
+    _fields_ = (
+        ("prog_type", c_uint32),
+        ("insn_cnt", c_uint32),
+        ("insns", c_uint64),
+        ("license", c_uint64),
+        ("log_level", c_uint32),
+        ("log_size", c_uint32),
+        ("log_buf", c_uint64),
+        ("kern_version", c_uint32),
+        ("prog_flags", c_uint32),
+        ("prog_name", c_char * 16),
+        ("prog_ifindex", c_uint32),
+        ("expected_attach_type", c_uint32),
+        ("prog_btf_fd", c_uint32),
+        ("func_info_rec_size", c_uint32),
+        ("func_info", c_uint64),
+        ("func_info_cnt", c_uint32),
+        ("line_info_rec_size", c_uint32),
+        ("line_info", c_uint64),
+        ("line_info_cnt", c_uint32),
+        ("attach_btf_id", c_uint32),
+        ("_20", attr_prog_load_20),
+        ("core_relo_cnt", c_uint32),
+        ("fd_array", c_uint64),
+        ("core_relos", c_uint64),
+        ("core_relo_rec_size", c_uint32),
+        ("log_true_size", c_uint32),
+        ("prog_token_fd", c_int32),
+        ("fd_array_cnt", c_uint32),
+        ("signature", c_uint64),
+        ("signature_size", c_uint32),
+        ("keyring_id", c_int32),
+    )
+    prog_type: int
+    insn_cnt: int
+    insns: int
+    license: int
+    log_level: int
+    log_size: int
+    log_buf: int
+    kern_version: int
+    prog_flags: int
+    prog_name: bytes
+    prog_ifindex: int
+    expected_attach_type: int
+    prog_btf_fd: int
+    func_info_rec_size: int
+    func_info: int
+    func_info_cnt: int
+    line_info_rec_size: int
+    line_info: int
+    line_info_cnt: int
+    attach_btf_id: int
+    attach_prog_fd: int
+    attach_btf_obj_fd: int
+    core_relo_cnt: int
+    fd_array: int
+    core_relos: int
+    core_relo_rec_size: int
+    log_true_size: int
+    prog_token_fd: int
+    fd_array_cnt: int
+    signature: int
+    signature_size: int
+    keyring_id: int
+
+
 class attr_obj(Structure):
     _fields_ = (
         ("pathname", c_uint64),

@@ -57,7 +57,8 @@ def test_loadall_attaches_kprobes(vm: Callable[..., Completed], compile_c: Calla
         "hits",
         "start",
         "[true,true]",
-        "Error: can't attach program 'start' to kprobe/no_such_function: No such file or directory",
+        "Error: can't attach program 'start' to kprobe/no_such_function: "
+        "the kernel has no function 'no_such_function' that can be probed",
         "status 255",
         "k",
     ]
