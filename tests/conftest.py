@@ -114,9 +114,7 @@ def compile_c(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     directory.mkdir(exist_ok=True)
     include = f"-I/usr/include/{sysconfig.get_config_var('MULTIARCH')}"
 
-    def compile(
-        source: str | os.PathLike[str], *flags: str, target: str = "bpf", compiler: str = COMPILERS[0]
-    ) -> Path:
+    def compile(source: str | os.PathLike[str], *flags: str, target: str = "bpf", compiler: str = COMPILERS[0]) -> Path:
         if not shutil.which(compiler):
             pytest.skip(f"{compiler} is not installed")
         path = PROGRAMS / source

@@ -7,6 +7,7 @@ import struct
 from ..btf import kinds
 from ..btf.reader import HEADER_LEN, Btf
 from .externs import KCONFIG, KSYMS, externs
+from .reader import STB_LOCAL, STT_FUNC, STV_HIDDEN, STV_INTERNAL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from .reader import Elf, Section
 
 BTF_SECTION = ".BTF"
+TEXT = ".text"
 LINKAGE_STATIC, LINKAGE_GLOBAL = 0, 1
 MAX_SIZE = 0xFFFFFFFF
 KSYM_SIZE = 4  # of the int that stands for a kernel symbol, whose own type the kernel does not accept in a DATASEC
@@ -43,8 +45,11 @@ def fixed_btf(elf: Elf) -> bytes | None:
         return None
     patch = _Patch(elf, btf, section.data)
     sections = {section.name: section for section in elf.sections}
+    hidden = _hidden_functions(elf)
     seen = set()
     for id in range(1, btf.nr_types):
+        if btf.kind(id) == kinds.FUNC and hidden and btf.name(id) in hidden:
+            patch.put(id, 1, kinds.FUNC << 24 | LINKAGE_STATIC)
         if btf.kind(id) != kinds.DATASEC:
             continue
         name = btf.name(id)
@@ -58,6 +63,17 @@ def fixed_btf(elf: Elf) -> bytes | None:
         elif name in sections:
             patch.data_section(id, sections[name])
     return patch.finish()
+
+
+def _hidden_functions(elf: Elf) -> set[str]:
+    """The subprograms that are to be static for the kernel, which then verifies them with what their callers know."""
+    text = {section.index for section in elf.sections if section.name == TEXT}
+    return {
+        symbol.name
+        for symbol in elf.symbols
+        if symbol.type == STT_FUNC and symbol.bind != STB_LOCAL and symbol.visibility in (STV_INTERNAL, STV_HIDDEN)
+        if symbol.section in text
+    }
 
 
 class _Patch:

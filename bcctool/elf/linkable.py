@@ -19,6 +19,7 @@ from .reader import (
     STT_FUNC,
     STT_NOTYPE,
     STT_SECTION,
+    STV_HIDDEN,
 )
 
 TYPE_CHECKING = False
@@ -33,7 +34,6 @@ FLAGS = 0x1 | 0x2 | 0x4 | 0x10 | 0x20 | 0x40 | 0x80 | 0x80000000
 DROPPED = (".rel.debug", ".rel.BTF")  # tables that the linker does not copy, but opens all the same
 STB_GLOBAL = 1
 STT_FILE = 4
-STV_HIDDEN = 2
 BINDINGS = (STB_LOCAL, STB_GLOBAL, STB_WEAK)
 VISIBILITIES = (0, STV_HIDDEN)
 SLOT = 8

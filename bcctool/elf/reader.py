@@ -40,7 +40,7 @@ ET_REL = 1
 TYPES = {0: "has no type", 2: "is an executable", 3: "is a shared object", 4: "is a core dump"}
 
 SHT_NULL, SHT_PROGBITS, SHT_SYMTAB, SHT_STRTAB, SHT_RELA, SHT_NOBITS, SHT_REL = 0, 1, 2, 3, 4, 8, 9
-SHF_EXECINSTR = 4
+SHF_ALLOC, SHF_EXECINSTR = 2, 4
 SHN_UNDEF, SHN_LORESERVE, SHN_XINDEX = 0, 0xFF00, 0xFFFF
 STB_LOCAL, STB_WEAK = 0, 2
 STT_NOTYPE, STT_OBJECT, STT_FUNC, STT_SECTION = 0, 1, 2, 3
@@ -90,8 +90,8 @@ class Symbol:
 class Elf:
     """A relocatable 64-bit BPF object of either byte order.
 
-    data: its bytes. where: the file's name in error messages. Raises Error when `data` is another kind of file, Malformed when a
-    header, an extent, a name or a link is not valid. `relocations` are checked when asked for.
+    data: its bytes. where: the file's name in error messages. Raises Error when `data` is another kind of file,
+    Malformed when a header, an extent, a name or a link is not valid. `relocations` are checked when asked for.
     """
 
     def __init__(self, data: bytes, where: str) -> None:

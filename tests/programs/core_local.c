@@ -26,7 +26,8 @@ struct moved___other_kind { struct inner first; } RELOCATED;
 struct shrunk { int all[8]; } RELOCATED;
 struct twice { int field; } RELOCATED;
 struct only_here { int field; } RELOCATED;
-enum colors { RED = 1, GREEN = 2, BLUE___v2 = 3 };
+enum colors { RED = 1, GREEN = 2, BLUE___v2 = 3, ORANGE = 4 };
+struct split { unsigned second : 20; } RELOCATED;
 enum wide { WIDE = 5 };
 enum only_here_enum { NOTHING };
 typedef int number_t;
@@ -70,6 +71,12 @@ SEC("raw_tp") int questions(struct moved *m)
 	return 0;
 }
 
+SEC("raw_tp") int split(struct split *s)
+{
+	HOLD(BPF_CORE_READ_BITFIELD(s, second));
+	return 0;
+}
+
 SEC("raw_tp") int types(struct moved *m)
 {
 	HOLD(bpf_core_type_id_local(struct moved));
@@ -92,6 +99,7 @@ SEC("raw_tp") int enums(void *ctx)
 	HOLD(bpf_core_enum_value(enum colors, BLUE___v2));
 	HOLD(bpf_core_enum_value_exists(enum only_here_enum, NOTHING));
 	HOLD(bpf_core_enum_value(enum wide, WIDE));
+	HOLD(bpf_core_enum_value(enum colors, ORANGE));
 	return 0;
 }
 

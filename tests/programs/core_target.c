@@ -15,7 +15,8 @@ struct moved {
 struct shrunk { int all[4]; };
 struct twice { int field; };
 struct twice___again { long before; int field; };
-enum colors { GREEN = 70, BLUE = -4, YELLOW = 9 };
+enum colors { GREEN = 70, BLUE = -4, YELLOW = 9, ORANGE___v3 = 11 };
+struct split { unsigned first : 20, second : 20; } __attribute__((packed));
 enum wide { WIDE = 0x123456789aLL };
 typedef int number_t;
 typedef int (*callback_t)(struct moved *, int);
@@ -27,6 +28,7 @@ struct twice twice;
 struct twice___again again;
 enum colors colors;
 enum wide wide;
+struct split split;
 number_t number;
 callback_t callback;
 struct part part;
