@@ -107,6 +107,8 @@ class Session:
             self.report(error)
         except RecursionError:
             self.report(Error("the input nests too deeply"))
+        except MemoryError:
+            self.report(Error("not enough memory for this"))
         except OSError as error:
             if error.errno in (errno.EPIPE, errno.ENOSPC):
                 raise

@@ -112,6 +112,22 @@ def test_bitfields_are_read_by_the_shifts(compile_c: Compile, target: str) -> No
     assert (loaded << (left or 0) & 0xFFFFFFFFFFFFFFFF) >> (right or 0) == value
 
 
+def test_a_bitfield_across_words_is_read_by_a_larger_load(compile_c: Compile) -> None:
+    found = Resolved(compile_c, "bpf")
+    numbers = {resolution.kind: resolution.target.number for resolution in found.of("split")}
+    assert numbers[core_spec.FIELD_BYTE_OFFSET] == 0
+    assert numbers[core_spec.FIELD_BYTE_SIZE] == 8
+    assert numbers[core_spec.FIELD_LSHIFT_U64] == 64 - 40
+    assert numbers[core_spec.FIELD_RSHIFT_U64] == 64 - 20
+
+
+def test_an_array_is_accessed_by_its_elements(compile_c: Compile) -> None:
+    found = Resolved(compile_c, "bpf")
+    id = found.relocator.local.find("shrunk") or 0
+    resolution = found.relocator.resolve(CoreRelo(0, id, "0:0", core_spec.FIELD_BYTE_OFFSET))
+    assert (resolution.local.size, resolution.target.size) == (4, 4)
+
+
 @pytest.mark.parametrize("target", TARGETS)
 def test_types(compile_c: Compile, target: str) -> None:
     found = Resolved(compile_c, target)
@@ -124,6 +140,7 @@ def test_types(compile_c: Compile, target: str) -> None:
 def test_enumerators(compile_c: Compile, target: str) -> None:
     found = Resolved(compile_c, target)
     exists, missing, green, blue, no_enum = found.numbers("enums")[:5]
+    assert found.numbers("enums")[6] == 11  # ORANGE___v3 there
     assert (exists, missing, green, blue, no_enum) == (1, 0, 70, -4 & 0xFFFFFFFFFFFFFFFF, 0)
 
 

@@ -42,7 +42,8 @@ class Reduced:
 @pytest.mark.parametrize("target", TARGETS)
 def test_each_relocation_comes_to_the_same(compile_c: Compile, target: str) -> None:
     reduced = Reduced(compile_c, target)
-    before, after = (Relocator(reduced.local, [lambda types=types: [types]]) for types in (reduced.full, reduced.types))
+    before = Relocator(reduced.local, [lambda: [reduced.full]])
+    after = Relocator(reduced.local, [lambda: [reduced.types]])
     assert len(reduced.relos) > 30
     for relo in reduced.relos:
         if relo.kind == TYPE_ID_TARGET:

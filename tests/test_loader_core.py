@@ -61,6 +61,12 @@ def test_what_is_not_there_is_poisoned_and_named(compile_c: Compile, target: str
     assert any("<byte_off>" in what and "struct moved___old.gone" in what for what in poisoned.values())
 
 
+def test_both_halves_of_a_wide_load_are_poisoned(compile_c: Compile) -> None:
+    relocated = Relocated(compile_c, "missing_enum")
+    (index,) = relocated.apply()
+    assert relocated.insns[index * 8 : index * 8 + 8] == relocated.insns[index * 8 + 8 : index * 8 + 16]
+
+
 @pytest.mark.parametrize("target", TARGETS)
 def test_sixty_four_bit_numbers_fill_both_halves(compile_c: Compile, target: str) -> None:
     relocated = Relocated(compile_c, "enums", target)
@@ -71,7 +77,7 @@ def test_sixty_four_bit_numbers_fill_both_halves(compile_c: Compile, target: str
         assert relocated.insns[ref.index * 8] == 0x18
         low, high = (struct.unpack_from(order + "I", relocated.insns, ref.index * 8 + at)[0] for at in (4, 12))
         found.append(high << 32 | low)
-    assert found == [1, 0, 70, -4 & 0xFFFFFFFFFFFFFFFF, 0, 0x3456789A]  # clang 14 has no enumerators of 64 bits
+    assert found == [1, 0, 70, -4 & 0xFFFFFFFFFFFFFFFF, 0, 0x3456789A, 11]  # clang 14 has no enumerators of 64 bits
 
 
 def test_an_instruction_that_says_something_else_is_refused(compile_c: Compile) -> None:

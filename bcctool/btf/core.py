@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ..errors import Error, Malformed
 from . import kinds
-from .core_match import candidates, match_spec
+from .core_match import Candidates, match_spec
 from .core_spec import (
     ENUM_RELOS,
     ENUMVAL_EXISTS,
@@ -88,7 +88,7 @@ class Relocator:
         """local: the object's types; both they and the targets have to be sound (btf.validate)."""
         self.local = local
         self.tiers = tiers
-        self._candidates: dict[int, list[tuple[Btf, int]]] = {}
+        self._candidates: dict[Btf, Candidates] = {}
         self._resolved: dict[tuple[int, str, int], Resolution] = {}
 
     def resolve(self, relo: CoreRelo) -> Resolution:
@@ -100,14 +100,16 @@ class Relocator:
 
     def candidates(self, id: int) -> list[tuple[Btf, int]]:
         """The blobs and ids of what may stand for a local type."""
-        if id not in self._candidates:
-            found: list[tuple[Btf, int]] = []
-            for tier in self.tiers:
-                found = [(blob, other) for blob in tier() for other in candidates(self.local, id, blob)]
-                if found:
-                    break
-            self._candidates[id] = found
-        return self._candidates[id]
+        type_ = self.local.type(id)
+        for tier in self.tiers:
+            found = []
+            for blob in tier():
+                if blob not in self._candidates:
+                    self._candidates[blob] = Candidates(blob)
+                found += [(blob, other) for other in self._candidates[blob].of(type_)]
+            if found:
+                return found
+        return []
 
     def matches(self, spec: Spec, kind: int) -> list[Spec]:
         """What a local spec may stand for in the targets."""
@@ -223,12 +225,10 @@ def _is_signed(type_: Type) -> bool:
 
 
 def _resizable(spec: Spec, local: Value, target: Value, target_specs: list[Spec]) -> bool:
-    """Whether zero-extension does no harm: pointers, and unsigned integers (of enums and structs nobody knows)."""
+    """Whether zero-extension does no harm: to unsigned integers (of enums and structs nobody knows)."""
     if not target_specs:
         return True
     one = spec.btf.type(spec.btf.resolve(local.type_id))
     blob = target_specs[0].btf
     other = blob.type(blob.resolve(target.type_id))
-    if one.kind == other.kind == kinds.PTR:
-        return True
     return one.kind == other.kind == kinds.INT and not _is_signed(one) and not _is_signed(other)

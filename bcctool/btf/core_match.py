@@ -6,6 +6,8 @@ Names are compared without flavors. Three questions: are fields compatible (any 
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from ..errors import Malformed
 from . import kinds
 from .core_spec import ENUM_RELOS, SEPARATOR, TYPE_MATCHES, TYPE_RELOS, Spec, Step, essential_name, is_flexible
@@ -19,13 +21,32 @@ MAX_DEPTH = 32
 MAX_WORK = 200_000  # pairs of types that one comparison may look at
 
 
-def candidates(local: Btf, id: int, target: Btf) -> list[int]:
-    """The target's own types that may stand for a local one: of its kind, and of its name but for flavors."""
-    type_ = local.type(id)
-    wanted = ENUMS if type_.kind in ENUMS else (type_.kind,)
-    name = essential_name(type_.name)
-    ids = [*target.own_named(name), *target.starting(name + SEPARATOR)]
-    return [id for id in sorted(set(ids)) if target.kind(id) in wanted and essential_name(target.name(id)) == name]
+class Candidates:
+    """The types of a target blob that may stand for local ones: of the same kind, and of the same name but for flavors.
+
+    Without those of the target's base.
+    """
+
+    def __init__(self, target: Btf) -> None:
+        self.target = target
+        self._found: dict[str, list[int]] = {}
+
+    @cached_property
+    def flavors(self) -> dict[str, set[int]]:
+        """The string offsets of names with a flavor, by the rest of the name."""
+        found: dict[str, set[int]] = {}
+        for offset, name in self.target.strings_with(SEPARATOR.encode()):
+            found.setdefault(essential_name(name), set()).add(offset)
+        return found
+
+    def of(self, type_: Type) -> list[int]:
+        """The ids of those that may stand for a local type."""
+        name = essential_name(type_.name)
+        if name not in self._found:
+            flavored = self.target.own_ids(self.flavors.get(name, set()))
+            self._found[name] = sorted({*self.target.own_named(name), *flavored})
+        wanted = ENUMS if type_.kind in ENUMS else (type_.kind,)
+        return [id for id in self._found[name] if self.target.kind(id) in wanted]
 
 
 def match_spec(local: Spec, target: Btf, id: int, relo_kind: int) -> Spec | None:
@@ -189,8 +210,6 @@ class _Comparison:
 
     def members_match(self, one: Type, other: Type, depth: int) -> bool:
         """Whether every local member has one of its name in the target that matches."""
-        if one.vlen > other.vlen:
-            return False
         return all(
             any(
                 names_agree(member.name, theirs.name) and self.match(member.type_id, theirs.type_id, False, depth + 1)

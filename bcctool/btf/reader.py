@@ -194,9 +194,15 @@ class Btf:
         """The own types of this name, those of the base left out, ascending."""
         return self.own_ids(self._string_offsets(name.encode() + b"\0"))
 
-    def starting(self, prefix: str) -> list[int]:
-        """The own types whose names begin with a prefix, ascending."""
-        return self.own_ids(self._string_offsets(prefix.encode()))
+    def strings_with(self, text: bytes) -> Iterator[tuple[int, str]]:
+        """(offset, string) of all strings that contain a text, those of the base first."""
+        for blob in self.chain():
+            at = blob.strings.find(text)
+            while at >= 0:
+                start = blob.strings.rfind(b"\0", 0, at) + 1
+                raw = blob.raw_string(blob.start_string + start)
+                yield blob.start_string + start, raw.decode("utf-8", "backslashreplace")
+                at = blob.strings.find(text, start + len(raw))
 
     def find(self, name: str, kind: int | None = None) -> int | None:
         """The first type with this name (and kind), or None."""

@@ -11,6 +11,7 @@ from ..elf.datasec import fixed_btf
 from ..elf.externs import KCONFIG
 from ..elf.maps import FD_SIZE, PROG_ARRAY
 from ..elf.object import ObjectFile
+from ..elf.reader import SHF_ALLOC
 from ..errors import Error
 from ..escapes import printable
 from ..kernel import libbpf, proc, uapi
@@ -147,7 +148,6 @@ class _Loader:
         obj, linker = self.obj, Linker(self.obj)
         progs = self.check()
         rows = [program_section(obj, prog, self.options.type) for prog in progs]
-        specs = [linker.spec(prog) for prog in progs]
         definitions = [map_ for map_ in obj.maps if not map_.section.startswith(OPTIONAL)]
         self.plan_struct_ops(definitions)
         targets = self.targets(progs, rows)
@@ -156,8 +156,8 @@ class _Loader:
             for definition in definitions:
                 self.loaded.maps[definition.name] = self.map(definition)
             loader = self.prog_loader()
-            for spec, row in zip(specs, rows, strict=True):
-                self.loaded.progs[spec.name] = loader.load(spec, row, targets[spec.name])
+            for prog, row in zip(progs, rows, strict=True):  # one spec at a time: programs share large functions
+                self.loaded.progs[prog.name] = loader.load(linker.spec(prog), row, targets[prog.name])
             self.fill_values(definitions)
         finally:
             if self.btf_fd:
@@ -168,13 +168,14 @@ class _Loader:
         obj = self.obj
         if obj.byteorder != sys.byteorder:
             raise Error(f"{obj.path}: a {obj.byteorder}-endian object on a {sys.byteorder}-endian machine")
-        if not obj.progs:
+        if self.options.first_only and not obj.progs:
             raise Error(f"{obj.path}: no programs in it")
         unknown = sorted(set(self.options.reuse) - {map_.name for map_ in obj.maps})
         if unknown:
             raise Error(f"{obj.path}: no map '{unknown[0]}' in it to be replaced")
-        for section in obj.sections[1:]:
-            self.debug(f"section {section.name}: {section.size} bytes")
+        for section in obj.sections:
+            if section.flags & SHF_ALLOC and section.size:
+                self.debug(f"section {section.name}: {section.size} bytes")
         if obj.btf is not None:
             from ..btf.validate import validate
 
@@ -229,12 +230,10 @@ class _Loader:
 
     def give_btf(self, data: bytes) -> bool:
         """One try of load_btf; whether the kernel took it."""
-        log = ctypes.create_string_buffer(BTF_LOG_SIZE)
-        opts = libbpf.opts(libbpf.btf_load_opts, log_buf=ctypes.addressof(log), log_size=len(log), log_level=1)
-        try:
-            self.btf_fd = libbpf.call("bpf_btf_load", data, len(data), ctypes.byref(opts))
+        try:  # without a log, for which no room might be enough
+            self.btf_fd = libbpf.call("bpf_btf_load", data, len(data), None)
         except OSError as error:
-            self.debug(f"BTF: not loaded: {error.strerror}\n{log.value.decode('utf-8', 'replace')}")
+            self.debug(f"BTF: not loaded: {error.strerror}\n{btf_log(data) if self.options.debug else ''}")
             return False
         self.debug(f"BTF: {len(data)} bytes")
         return True
@@ -287,6 +286,15 @@ class _Loader:
                 if name in handles:
                     value = handles[name].fd.to_bytes(FD_SIZE, self.obj.elf.byteorder)
                     map_.update(index.to_bytes(4, self.obj.elf.byteorder), value, 0)
+
+
+def btf_log(data: bytes) -> str:
+    """The end of what the kernel says about types that it does not take."""
+    log = ctypes.create_string_buffer(BTF_LOG_SIZE)
+    opts = libbpf.opts(libbpf.btf_load_opts, log_buf=ctypes.addressof(log), log_size=len(log), log_level=1)
+    with contextlib.suppress(OSError):
+        os.close(libbpf.call("bpf_btf_load", data, len(data), ctypes.byref(opts)))
+    return log.value.decode("utf-8", "replace")
 
 
 def attach_all(loaded: Loaded) -> list[tuple[str, Link]]:

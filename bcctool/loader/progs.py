@@ -11,6 +11,7 @@ from functools import cached_property
 from ..errors import Error
 from ..insn.opcodes import PSEUDO_BTF_ID, PSEUDO_KFUNC_CALL
 from ..kernel import libbpf
+from ..kernel.kconfig import version_code
 from ..objects.prog import MAX_KERNEL_NAME, Prog
 from . import sections
 from .core import CoreRelocations, readable_log
@@ -138,7 +139,7 @@ class ProgLoader:
             "log_level": DEBUG_LOG_LEVEL if self.verbose else 0,
             "expected_attach_type": kind.attach_type_number if target.attach_type is None else target.attach_type,
             "attach_btf_id": target.btf_id,
-            "kern_version": self.obj.version or 0,
+            "kern_version": self.obj.version or version_code(),
             "prog_flags": sum(value for flag, value in PROG_FLAGS if kind.flags & flag),
             "prog_ifindex": self.ifindex,
         }

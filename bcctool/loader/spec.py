@@ -101,6 +101,8 @@ class Linker:
         self.functions = {(f.section_index, f.offset): f for f in (*obj.progs, *obj.subprogs)}
         self._symbols: dict[int, dict[int, Symbol]] = {}
         self._infos: dict[str, _Infos] = {}
+        self._places: dict[tuple[int, int], list[int]] = {}
+        self._relocated: dict[int, list[int]] = {}
 
     def spec(self, prog: ProgDef) -> ProgSpec:
         """The spec of one program. Malformed, or Error, for references that lead nowhere."""
@@ -119,6 +121,24 @@ class Linker:
         if ext is not None and section not in self._infos:
             self._infos[section] = _Infos(ext, section, self.order)
         return self._infos.get(section)
+
+    def places(self, function: ProgDef) -> list[int]:
+        """The offsets in its section of the instructions that refer to something: relocated ones, and calls."""
+        key = function.section_index, function.offset
+        if key not in self._places:
+            low, high = function.offset, function.offset + len(function.insns)
+            calls = (at for at, code in enumerate(bytes(function.insns[::SLOT])) if code == CALL)
+            shift = 4 if self.order == "<" else 0
+            found = {low + at * SLOT for at in calls if function.insns[at * SLOT + 1] >> shift & 15 == PSEUDO_CALL}
+            offsets = self._offsets(function.section_index)
+            found.update(offsets[bisect_left(offsets, low) : bisect_left(offsets, high)])
+            self._places[key] = sorted(found)
+        return self._places[key]
+
+    def _offsets(self, section: int) -> list[int]:
+        if section not in self._relocated:
+            self._relocated[section] = sorted(self.symbols(section))
+        return self._relocated[section]
 
     @cached_property
     def externs(self) -> dict[int, Extern]:
@@ -197,17 +217,19 @@ class _Program:
         return self.spec
 
     def append_with_callees(self, function: ProgDef) -> None:
-        pending = [self.append(function)]
+        self.append(function)
+        pending = [(function, iter(self.linker.places(function)))]
         while pending:
-            function, at, end = pending.pop()
-            called = self.resolve(function, at, end)
-            if called is not None:
-                resume_at, callee = called
-                pending.append((function, resume_at, end))
-                pending.append(self.append(callee))
+            function, places = pending[-1]
+            callee = self.resolve(function, places)
+            if callee is None:
+                pending.pop()
+            else:
+                self.append(callee)
+                pending.append((callee, iter(self.linker.places(callee))))
 
-    def append(self, function: ProgDef) -> tuple[ProgDef, int, int]:
-        """Put a function's code at the end; (function, its first slot, the slot after its last)."""
+    def append(self, function: ProgDef) -> None:
+        """Put a function's code at the end."""
         spec = self.spec
         start = spec.insn_cnt
         if start + len(function.insns) // SLOT > MAX_INSNS:
@@ -216,7 +238,6 @@ class _Program:
         spec.functions.append((function.name, start))
         spec.insns += function.insns
         self.append_info(function, start)
-        return function, start, spec.insn_cnt
 
     def append_info(self, function: ProgDef, start: int) -> None:
         """Move the function's func_info and line_info records along with it; note its CO-RE relocations."""
@@ -234,29 +255,27 @@ class _Program:
                 self.fail(function, 0, f"a CO-RE relocation at byte {relo.insn_off}, inside of an instruction")
             spec.core_refs.append(CoreRef(start + slot, relo, function.name))
 
-    def resolve(self, function: ProgDef, at: int, end: int) -> tuple[int, ProgDef] | None:
-        """Resolve a function's references from slot `at` on; (slot, function) at the first one not yet appended."""
+    def resolve(self, function: ProgDef, places: Iterator[int]) -> ProgDef | None:
+        """Resolve a function's references at its places; stop at the first one to a function that is to be appended."""
         insns = self.spec.insns
         start = self.starts[function.section_index, function.offset]
         symbols = self.linker.symbols(function.section_index)
-        while at < end:
-            code, registers = insns[at * SLOT], insns[at * SLOT + 1]
-            src = registers >> 4 if self.order == "<" else registers & 15
-            place = function.offset + (at - start) * SLOT
-            symbol = symbols.get(place)
-            target = None
-            if code == CALL and (src == PSEUDO_CALL or symbol is not None):
+        for place in places:
+            at = start + (place - function.offset) // SLOT
+            code, symbol, target, appended = insns[at * SLOT], symbols.get(place), None, True
+            if code == CALL:
                 target = self.called(function, at, place, symbol)
-            elif code == LD_IMM64 and symbol is not None and at + 1 < end:
+            elif symbol is not None and code == LD_IMM64 and (at + 1) * SLOT < len(insns):
                 target = self.loaded(function, at, place, symbol)
             elif symbol is not None:
                 self.fail(function, place, f"'{symbol.name}' is relocated in an instruction that has no room for it")
             if target is not None:
                 key = (target.section_index, target.offset)
-                if key not in self.starts:
-                    return at, target
-                self.put(at, PSEUDO_CALL if code == CALL else PSEUDO_FUNC, self.starts[key] - at - 1)
-            at += 2 if code == LD_IMM64 else 1
+                appended = key in self.starts
+                first = self.starts[key] if appended else self.spec.insn_cnt
+                self.put(at, PSEUDO_CALL if code == CALL else PSEUDO_FUNC, first - at - 1)
+            if not appended:
+                return target
         return None
 
     def imm(self, at: int) -> int:

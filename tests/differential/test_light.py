@@ -1,4 +1,4 @@
-"""Light skeletons (`-L gen skeleton`) beside the distribution's bpftool 7.1, which writes bytes where 7.8 names them."""
+"""Light skeletons (`-L gen skeleton`) beside the distribution's bpftool 7.1, which spells some things otherwise."""
 
 from __future__ import annotations
 

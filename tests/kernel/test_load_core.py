@@ -26,7 +26,7 @@ def variables(map_: Map) -> dict[str, int]:
     """The 32-bit variables of a global data map."""
     types = map_.types()
     assert types is not None
-    value = map_.lookup(bytes(4))
+    value = map_.lookup(bytes(4)) or b""
     found = {}
     for type_id, offset, size in types.type(map_.info.btf_value_type_id).entries:
         if size == 4:
@@ -46,7 +46,7 @@ def test_fields_are_read_where_this_kernel_has_them(compile_c: Compile) -> None:
         assert found["has_never"] == -1
         types = vmlinux()
         assert found["task_size"] == types.size_of(types.find("task_struct", 4) or 0)
-        value = data.lookup(bytes(4))
+        value = data.lookup(bytes(4)) or b""
         comm = Path("/proc/self/comm").read_bytes().strip()
         assert value.count(comm.ljust(16, b"\0")) == 2
 
@@ -109,7 +109,8 @@ def test_a_kernel_btf_that_is_none_is_refused(sandbox: Sandbox, compile_c: Compi
         assert done.returncode
         assert message in done.stderr
         assert len(done.stderr.splitlines()) == 1
-    sandbox.bcctool("prog", "load", compile_c("prog_legacy.c"), PIN, "kernel_btf", "/nonexistent")  # nothing to relocate
+    legacy = compile_c("prog_legacy.c")  # where there is nothing to relocate
+    sandbox.bcctool("prog", "load", legacy, PIN, "kernel_btf", "/nonexistent")
 
 
 def test_an_exception_ends_in_its_callback(compile_c: Compile) -> None:

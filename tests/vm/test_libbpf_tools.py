@@ -1,4 +1,4 @@
-"""The objects that libbpf-tools carry, on a kernel with kprobes, fentry and modules: bpftool's verdict on each is ours."""
+"""The objects that libbpf-tools carry, on a kernel with kprobes and fentry: bpftool's verdict on each is ours."""
 
 from __future__ import annotations
 
