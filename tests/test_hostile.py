@@ -21,7 +21,9 @@ from .elf_writer import EXIT, FUNC, GLOBAL, LD_IMM64, LOCAL, NOBITS, Sample, ins
 
 BPFFS = "/sys/fs/bpf"
 CLONE_NEWNS, CLONE_NEWNET, MS_REC, MS_PRIVATE = 0x20000, 0x40000000, 0x4000, 1 << 18
-READING = ("object show", "object dump", "gen object OUT", "gen skeleton", "gen subskeleton", "btf dump file")
+READING = (
+    "object show", "object dump", "gen object OUT", "gen skeleton", "gen subskeleton", "gen python", "btf dump file"
+)  # fmt: skip
 LOADING = "prog loadall"
 RELOCATED = ("gen min_core_btf",)
 KERNEL_TYPES = 600 << 20  # bytes that it takes to read all types of the kernel, whatever the object

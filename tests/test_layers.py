@@ -17,7 +17,7 @@ LAYERS = (
     ("__init__", "__main__"),
     ("cli",),
     ("commands",),
-    ("companion", "loader", "codegen", "objects"),
+    ("companion", "skeleton", "loader", "codegen", "objects"),
     ("elf", "btf", "insn"),
     ("kernel",),
     ("verbs", "output"),

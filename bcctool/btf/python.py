@@ -59,16 +59,17 @@ def decoder(btf: Btf, type_id: int) -> Callable[[Data], Any]:
     return read
 
 
-def encode(btf: Btf, type_id: int, value: Any) -> bytes:
+def encode(btf: Btf, type_id: int, value: Any, where: str = "value") -> bytes:
     """The bytes of a value as `decode` gives it; also: bytes for arrays of one-byte elements, enumerators as ints.
 
-    Struct members that are not given are zero. Raises Error, which names the place, for a value that does not fit.
+    Struct members that are not given are zero. Raises Error for a value that does not fit; it names the
+    place, which starts with `where`.
     """
     size = btf.size_of(type_id)
     if size > MAX_ENCODED:
         raise Error(f"a value of {size} bytes is too large, the limit is {MAX_ENCODED}")
     writer = _Writer(btf, size)
-    writer.put(type_id, 0, value, "value")
+    writer.put(type_id, 0, value, where)
     return bytes(writer.data)
 
 

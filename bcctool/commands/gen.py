@@ -93,3 +93,13 @@ def min_core_btf(args: Args) -> Rendered:
 
     run(args)
     return Rendered(lambda style, depth: ())
+
+
+@verb("FILE [name OBJECT_NAME]")
+def python(args: Args) -> Rendered:
+    """Write a Python module with an object in it: variables, maps and programs as typed attributes."""
+    from ..codegen.python_module import python_module as generate
+
+    if args.options.use_loader:
+        raise Error("there is no light variant (-L) of Python modules")
+    return _header(args, generate)

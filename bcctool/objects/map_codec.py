@@ -8,6 +8,7 @@ from ..errors import Error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from ..btf.reader import Btf
@@ -23,14 +24,17 @@ class Codec:
         self.size = size
         self.types = types if type_id else None
         self.type_id = type_id
+        self._decode: Callable[[bytes], Any] | None = None
 
     def decode(self, data: bytes) -> Any:
         """The Python object for `size` bytes."""
         if self.types is None:
             return data
-        from ..btf.python import decode
+        if self._decode is None:
+            from ..btf.python import decoder
 
-        return decode(self.types, self.type_id, data)
+            self._decode = decoder(self.types, self.type_id)
+        return self._decode(data)
 
     def encode(self, value: Any) -> bytes:
         """`size` bytes for a Python object. Error when it does not fit."""
@@ -39,7 +43,7 @@ class Codec:
         elif self.types is not None:
             from ..btf.python import encode
 
-            data = encode(self.types, self.type_id, value)
+            data = encode(self.types, self.type_id, value, self.noun)
         elif isinstance(value, int) and self.size in INT_SIZES:
             try:
                 data = value.to_bytes(self.size, sys.byteorder, signed=value < 0)
