@@ -1,7 +1,7 @@
 """Real objects with bytes changed: whatever the change, nothing comes out but errors.Error, in bounded time and memory.
 
 By default the same 300 cases run each time. `BCCTOOL_FUZZ=10000 .venv/bin/pytest tests/test_fuzz.py` runs that many
-other ones, and makes those that fail smaller. A child process takes each case, so that a crash is a failure like others.
+other ones, and makes those that fail smaller. A child process takes each case, so that a crash is a failure too.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -102,13 +103,19 @@ def check(chosen: list[Step], done: Completed) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """The folder that the chapters are read in: the sources, and bcctool in a `bin` that comes first in the PATH."""
+    """The folder that the chapters are read in: the sources; in a `bin` that comes first in the PATH bcctool, and a
+    python3 that has it as a package.
+    """
     shutil.copytree(ROOT / "tutorial", tmp_path, dirs_exist_ok=True)
-    command = tmp_path / "bin" / "bcctool"
-    command.parent.mkdir()
+    (tmp_path / "bin").mkdir()
     interpreter, flag, c, code = BCCTOOL
-    command.write_text(f"#!/bin/sh\nexec {interpreter} {flag} {c} {code!r} \"$@\"\n".replace("\\'", "'"))
-    command.chmod(0o755)
+    commands = {
+        "bcctool": f"exec {interpreter} {flag} {c} {code!r} \"$@\"".replace("\\'", "'"),
+        "python3": f"PYTHONPATH={ROOT} exec {sys.executable} \"$@\"",
+    }
+    for name, text in commands.items():
+        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
     return tmp_path
 
 

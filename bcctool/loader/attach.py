@@ -71,14 +71,6 @@ def pins(path: str, attached: Handle | Links) -> list[tuple[str, Handle]]:
     return attached.pins(path) if isinstance(attached, Links) else [(path, attached)]
 
 
-def attach_struct_ops(map_: Map) -> Link:
-    """The link that makes a filled struct_ops map (with BPF_F_LINK) effective. KernelError when the kernel refuses."""
-    try:
-        return Link(bpf.link_create(map_.fd, 0, uapi.ATTACH_TYPES.index("struct_ops")))
-    except OSError as error:
-        raise KernelError(f"can't attach struct_ops map '{map_.name}'", error.errno or 0, 255) from None
-
-
 def _raw_tracepoint(request: Request) -> Link:
     try:
         return Link(bpf.raw_tracepoint_open(request.prog.fd, request.place))

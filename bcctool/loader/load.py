@@ -38,13 +38,11 @@ if TYPE_CHECKING:
     from ..objects.link import Link
     from ..objects.prog import Prog
     from .sections import Section
-    from .struct_ops import Plan
+    from .struct_ops import Plan, Registration
 
 BTF_LOG_SIZE = 1 << 16
 OPTIONAL = "?"  # before a section's name: what is in it is not loaded unless asked for
 STRUCT_OPS = uapi.MAP_TYPES.index("struct_ops")
-STRUCT_OPS_KEY_SIZE = 4
-F_LINK = 1 << 13  # BPF_F_LINK
 
 
 class Loaded:
@@ -59,7 +57,7 @@ class Loaded:
         self.maps: dict[str, Map] = {}
         self.struct_ops: dict[str, Plan] = {}
         self.pinned: list[str] = []
-        self.registered: list[Map] = []
+        self.registered: list[Registration] = []
 
     def undo(self) -> None:
         """Take away what would outlive the handles: pins of maps, and what the kernel uses."""
@@ -67,8 +65,7 @@ class Loaded:
             with contextlib.suppress(OSError):
                 os.unlink(self.pinned.pop())
         while self.registered:
-            with contextlib.suppress(Error):
-                self.registered.pop().delete(bytes(STRUCT_OPS_KEY_SIZE))
+            self.registered.pop().close()
 
     def close(self) -> None:
         """Close all handles."""
@@ -302,17 +299,15 @@ def attach_all(loaded: Loaded) -> list[tuple[str, Link]]:
 
     The others are in use until their element is deleted, or `undo` is called. Error when the kernel refuses.
     """
-    from .attach import attach_struct_ops
-    from .struct_ops import register
+    from .struct_ops import Registration, start
 
     links = []
     for name, plan in loaded.struct_ops.items():
-        map_ = loaded.maps[name]
-        register(map_, plan)
-        if map_.info.map_flags & F_LINK:
-            links.append((name, attach_struct_ops(map_)))
+        started = start(loaded.maps[name], plan)
+        if isinstance(started, Registration):
+            loaded.registered.append(started)
         else:
-            loaded.registered.append(map_)
+            links.append((name, started))
     return links
 
 

@@ -6,16 +6,19 @@ struct itself as its member `data`. Members are matched by name.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 
 from ..btf import kinds
 from ..btf.core_match import types_are_compatible
 from ..btf.core_spec import essential_name
+from ..elf.data_maps import F_LINK
 from ..elf.maps import kernel_name
 from ..elf.reader import STT_SECTION
 from ..errors import Error, KernelError
 from ..escapes import printable
-from ..kernel import uapi
+from ..kernel import bpf, uapi
+from ..objects.link import Link
 from ..objects.map import Map
 
 TYPE_CHECKING = False
@@ -152,6 +155,31 @@ def register(map: Map, plan: Plan) -> None:
     except KernelError as error:
         what = f"struct_ops map '{printable(plan.name)}': struct {plan.struct_name} is refused"
         raise KernelError(what, error.errno, 255) from None
+
+
+class Registration:
+    """A table of programs that the kernel uses until close()."""
+
+    def __init__(self, map_: Map) -> None:
+        self._map: Map | None = map_
+
+    def close(self) -> None:
+        """Take the table away from the kernel."""
+        if self._map is not None:
+            map_, self._map = self._map, None
+            with contextlib.suppress(Error):
+                map_.delete(KEY)
+
+
+def start(map: Map, plan: Plan) -> Registration | Link:
+    """Hand a filled table over to the kernel: by a link if the map wants one. KernelError when it is refused."""
+    register(map, plan)
+    if not map.info.map_flags & F_LINK:
+        return Registration(map)
+    try:
+        return Link(bpf.link_create(map.fd, 0, uapi.ATTACH_TYPES.index("struct_ops")))
+    except OSError as error:
+        raise KernelError(f"can't attach struct_ops map '{printable(plan.name)}'", error.errno or 0, 255) from None
 
 
 class _Planner:

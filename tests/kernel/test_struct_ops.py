@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -128,3 +129,39 @@ def test_a_map_of_another_size_is_refused(compile_c: Compile) -> None:
             fill(other, found.struct_ops["counting"], found.progs)
         with pytest.raises(Error, match="map 'counting': member 'ssthresh': program 'threshold' is not loaded"):
             fill(found.maps["counting"], found.struct_ops["counting"], {})
+
+
+def test_autoattach_registers_and_pins_links(sandbox: Sandbox, compile_c: Compile) -> None:
+    """What is registered without a link stays, as no pin could stand for it; what has one goes with it."""
+    obj, directory = compile_c("struct_ops_tcp.c", "-g"), "/sys/fs/bpf/tcp"
+    try:
+        done = sandbox.bcctool("prog", "loadall", obj, directory, "pinmaps", f"{directory}/maps", "autoattach")
+        assert (done.stdout, done.stderr) == ("", "")
+        assert {"bcctool_count", "bcctool_link"} <= set(available())
+        assert "linked" in sandbox.run("ls", directory).stdout.split()
+        sandbox.run("rm", f"{directory}/linked")
+        assert wait_until_gone("bcctool_link")
+    finally:
+        sandbox.bcctool("map", "delete", "pinned", f"{directory}/maps/counting", "key", *"0000", status=None)
+    assert wait_until_gone("bcctool_count")
+
+
+def test_a_load_that_fails_takes_back_what_it_registered(sandbox: Sandbox, compile_c: Compile) -> None:
+    obj, directory = compile_c("struct_ops_tcp.c", "-g"), "/sys/fs/bpf/tcp"
+    sandbox.run("mkdir", directory)
+    sandbox.bcctool("map", "create", f"{directory}/linked", *"type array key 4 value 4 entries 1 name other".split())
+    done = sandbox.bcctool("prog", "loadall", obj, directory, "autoattach", status=None)
+    assert done.returncode
+    assert "linked" in done.stderr
+    assert sandbox.run("ls", directory).stdout.split() == ["linked"]
+    assert wait_until_gone("bcctool_count")
+    assert wait_until_gone("bcctool_link")
+
+
+def wait_until_gone(name: str) -> bool:
+    """The kernel takes a moment to let a congestion control go."""
+    for _ in range(40):
+        if name not in available():
+            return True
+        time.sleep(0.05)
+    return False
