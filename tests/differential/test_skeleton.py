@@ -24,6 +24,7 @@ pytestmark = pytest.mark.skipif(not shutil.which("bpftool"), reason="bpftool is 
 
 Compile = Callable[..., Path]
 VERBS = ("skeleton", "subskeleton")
+UNNAMEABLE = {"python_module"}  # has names that C has not, which is Python's test
 FLAGS = {"skeleton_names": ("-DPART=1", "-DNAME=one")}
 # Ours (7.8's) and 7.1's spelling of the same, in this order.
 OLDER = (
@@ -74,7 +75,7 @@ def compare(verb: str, path: Path) -> None:
 
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize("clang", ["clang", "clang-19"])
-@pytest.mark.parametrize("source", sorted(path.stem for path in PROGRAMS.glob("*.c")))
+@pytest.mark.parametrize("source", sorted({path.stem for path in PROGRAMS.glob("*.c")} - UNNAMEABLE))
 def test_our_programs(tmp_path: Path, source: str, clang: str, verb: str) -> None:
     if not shutil.which(clang):
         pytest.skip(f"{clang} is not installed")
