@@ -149,7 +149,8 @@ def test_autoattach_registers_and_pins_links(sandbox: Sandbox, compile_c: Compil
 def test_a_load_that_fails_takes_back_what_it_registered(sandbox: Sandbox, compile_c: Compile) -> None:
     obj, directory = compile_c("struct_ops_tcp.c", "-g"), "/sys/fs/bpf/tcp"
     sandbox.run("mkdir", directory)
-    sandbox.bcctool("map", "create", f"{directory}/linked", *["type", "array", "key", "4", "value", "4", "entries", "1", "name", "other"])
+    words = ("type", "array", "key", "4", "value", "4", "entries", "1", "name", "other")
+    sandbox.bcctool("map", "create", f"{directory}/linked", *words)
     done = sandbox.bcctool("prog", "loadall", obj, directory, "autoattach", status=None)
     assert done.returncode
     assert "linked" in done.stderr
