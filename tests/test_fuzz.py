@@ -23,6 +23,7 @@ from bcctool.elf.embedded import Source
 from bcctool.elf.object import ObjectFile
 from bcctool.elf.reader import SHF_EXECINSTR, SHT_NOBITS, SHT_REL, Elf
 from bcctool.errors import Error
+from bcctool.loader.gen_loader import generate
 from bcctool.loader.spec import Linker
 
 from .conftest import PROGRAMS, no_bpf, run
@@ -120,6 +121,7 @@ def explored(path: str, verb: str) -> list[Outcome]:
         linker = Linker(obj)
         for prog in obj.progs:
             linker.spec(prog)
+        generate(obj)
     except Error:
         pass  # what the verb says of it, its test looks at
     return outcomes(path, (verb,))

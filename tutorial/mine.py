@@ -3,6 +3,8 @@ import os
 from calls import Calls
 
 app = Calls()
+namespace = os.stat("/proc/self/ns/pid")
+app.rodata.ns_dev, app.rodata.ns_inode = namespace.st_dev, namespace.st_ino
 app.rodata.wanted = os.getpid()
 with app.load():
     app.attach()

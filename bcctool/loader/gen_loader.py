@@ -11,7 +11,8 @@ import struct
 
 from ..elf.linkable import require_linkable
 from ..errors import Error, KernelError
-from ..kernel import libbpf
+from ..escapes import printable
+from ..kernel import libbpf, uapi
 from ..objects.map import Map
 from ..objects.prog import Prog
 from .spec import Linker
@@ -20,6 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..elf.object import ObjectFile
 
+STRUCT_OPS = uapi.MAP_TYPES.index("struct_ops")
 LICENSE = b"Dual BSD/GPL"
 SYSCALL_PROG, SLEEPABLE = 31, 1 << 4  # BPF_PROG_TYPE_SYSCALL, BPF_F_SLEEPABLE
 CONTEXT = struct.Struct("=IIIIQ")  # sz, flags, log_level, log_size, log_buf
@@ -61,6 +63,10 @@ def generate(obj: ObjectFile, name: str = "") -> LoaderProgram:
     Error for an object that libbpf does not take, with its reason.
     """
     require_linkable(obj)
+    tables = [map_.name for map_ in obj.maps if map_.type == STRUCT_OPS]
+    if tables:  # libbpf 1.1 crashes
+        what = f"map '{printable(tables[0])}': a loader program can't make struct_ops maps"
+        raise Error(f"{obj.path}: {what}: load it without --use-loader")
     linker = Linker(obj)
     for prog in obj.progs:
         linker.spec(prog)

@@ -76,3 +76,11 @@ def test_what_libbpf_makes_no_loader_of_is_refused_with_its_reason(compile_c: Co
     assert done.stdout == ""
     assert len(done.stderr.splitlines()) == 1
     assert "libbpf can't" in done.stderr
+
+
+def test_struct_ops_are_refused_at_which_libbpf_crashes(compile_c: Compile) -> None:
+    obj = compile_c("struct_ops_tcp.c", "-g")
+    for words in (("gen", "skeleton"), ("prog", "load")):
+        done = run(*BCCTOOL, "-L", *words, obj, status=255)
+        assert done.stderr.endswith("a loader program can't make struct_ops maps: load it without --use-loader\n")
+        assert len(done.stderr.splitlines()) == 1
