@@ -27,18 +27,27 @@ CALLS = 5
 
 
 @pytest.fixture
+def pid(compile_c: Compile) -> int:
+    """The number of this process as the kernel counts; in a container it has another one."""
+    with load(str(compile_c("load_core.c", "-g")), first_only=True) as loaded:
+        loaded.progs["read_task"].test_run(ctx=bytes(8))
+        bss = next(map_ for name, map_ in loaded.maps.items() if name.endswith(".bss"))
+        return int(bss[0]["tgid_by_helper"])
+
+
+@pytest.fixture
 def app(compile_c: Compile, tmp_path: Path) -> Any:
     return imported(module_text(ObjectFile(str(compile_c("python_module.c", "-g")))), tmp_path).All()
 
 
-def test_a_program_from_its_first_values_to_its_end(app: Any) -> None:
+def test_a_program_from_its_first_values_to_its_end(app: Any, pid: int) -> None:
     descriptors = len(os.listdir("/proc/self/fd"))
-    app.rodata.wanted = os.getpid()
+    app.rodata.wanted = pid
     app.data.step = 3
     app.bss.hits = 100
     with app.load():
         assert app.loaded.progs["count"].id == app.progs.count.prog.id
-        assert (app.bss.hits, app.data.step, app.rodata.wanted) == (100, 3, os.getpid())
+        assert (app.bss.hits, app.data.step, app.rodata.wanted) == (100, 3, pid)
         link = app.progs.count.attach()
         for _ in range(CALLS):
             os.getppid()
@@ -50,7 +59,7 @@ def test_a_program_from_its_first_values_to_its_end(app: Any) -> None:
         calls = (hits - 100) // 3
         assert dict(app.maps.counts.items()) == {0: calls, 1: 0, 2: 0}
         assert sum(app.maps.by_cpu[0]) == calls
-        assert app.maps.notes[os.getpid()] == {
+        assert app.maps.notes[pid] == {
             "count": calls, "verdict": "MANY", "comm": "python", "word": 0x01010101, "bytes": [1] * 4,
             "low": 5, "high": 0,
         }  # fmt: skip
@@ -187,8 +196,8 @@ def test_a_type_without_test_runs(compile_c: Compile, tmp_path: Path) -> None:
         app.progs.traced.run()
 
 
-def test_all_that_can_be_attached(app: Any) -> None:
-    app.rodata.wanted = os.getpid()
+def test_all_that_can_be_attached(app: Any, pid: int) -> None:
+    app.rodata.wanted = pid
     with app.load():
         before = set(bpf.ids(bpf.LINK))
         app.attach()
@@ -198,8 +207,8 @@ def test_all_that_can_be_attached(app: Any) -> None:
         assert app.bss.hits > before_calls
 
 
-def test_nobody_has_to_keep_what_is_attached(app: Any) -> None:
-    app.rodata.wanted = os.getpid()
+def test_nobody_has_to_keep_what_is_attached(app: Any, pid: int) -> None:
+    app.rodata.wanted = pid
     with app.load():
         app.progs.count.attach()
         before = app.bss.hits

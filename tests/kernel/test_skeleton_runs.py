@@ -20,6 +20,7 @@ CALLS = 5
 MAIN = """
 #include <stdio.h>
 #include <unistd.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <bpf/bpf.h>
 #include "run.skel.h"
@@ -35,6 +36,7 @@ int main(int argc, char **argv)
 {
 	unsigned long long total = 0, calls;
 	unsigned int key = 1;
+	struct stat namespace_;
 	struct part *part;
 	struct run *skel;
 
@@ -45,6 +47,9 @@ int main(int argc, char **argv)
 #endif
 	if (!skel)
 		return 10;
+	stat("/proc/self/ns/pid", &namespace_);
+	skel->rodata->ns_dev = namespace_.st_dev;
+	skel->rodata->ns_inode = namespace_.st_ino;
 	skel->rodata->wanted = getpid();
 	skel->data->step = 3;
 	skel->data_custom->doubled = 4;
@@ -92,15 +97,20 @@ LIGHT = """
 #include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include "run.lskel.h"
 
 int main(int argc, char **argv)
 {
 	struct run *skel = run__open();
+	struct stat namespace_;
 
 	if (!skel)
 		return 10;
+	stat("/proc/self/ns/pid", &namespace_);
+	skel->rodata->ns_dev = namespace_.st_dev;
+	skel->rodata->ns_inode = namespace_.st_ino;
 	skel->rodata->wanted = getpid();
 	skel->data->step = 3;
 	if (run__load(skel))
