@@ -333,6 +333,20 @@ def _global_data_prog() -> int:
         os.close(fd)
 
 
+def _uprobe_multi() -> int:
+    """A kernel that knows such links looks at the file first, which is none here."""
+    fd = _prog("kprobe", _CODE, "trace_uprobe_multi")
+    path, offsets = ctypes.create_string_buffer(b"/"), (ctypes.c_uint64 * 1)(0)
+    fields = {"path": ctypes.addressof(path), "offsets": ctypes.addressof(offsets), "cnt": 1}
+    try:
+        os.close(bpf.link_create(fd, 0, uapi.ATTACH_TYPES.index("trace_uprobe_multi"), uprobe_multi=fields))
+    except OSError as error:
+        if error.errno != errno.EBADF:
+            os.close(fd)
+            raise
+    return fd
+
+
 FEATURES: dict[str, Callable[[], int]] = {
     "prog_name": _named_prog,  # 4.15
     "expected_attach_type": lambda: _prog("cgroup_sock", insn(MOV, imm=1) + insn(EXIT), "cgroup_inet_sock_create"),
@@ -341,5 +355,6 @@ FEATURES: dict[str, Callable[[], int]] = {
     "rdonly_prog": lambda: _array(uapi.BPF_F_RDONLY_PROG),
     "mmapable": lambda: _array(uapi.BPF_F_MMAPABLE),  # 5.5
     "inner_map": lambda: _array(uapi.BPF_F_INNER_MAP),  # 5.10
+    "uprobe_multi": _uprobe_multi,  # 6.6
 }
 """What makes a descriptor only on a kernel with the feature."""

@@ -12,10 +12,12 @@ from ..errors import Error
 from ..insn.opcodes import PSEUDO_BTF_ID, PSEUDO_KFUNC_CALL
 from ..kernel import libbpf
 from ..kernel.kconfig import version_code
+from ..kernel.uapi import ATTACH_TYPES
 from ..objects.prog import MAX_KERNEL_NAME, Prog
 from . import sections
 from .core import CoreRelocations, readable_log
 from .externs import Resolved, resolve
+from .fallbacks import takes
 from .spec import SLOT, put_reference
 from .targets import NO_TARGET, Target
 
@@ -137,7 +139,7 @@ class ProgLoader:
             "log_buf": ctypes.addressof(ctypes.c_char.from_buffer(self.log)),
             "log_size": LOG_SIZE,
             "log_level": DEBUG_LOG_LEVEL if self.verbose else 0,
-            "expected_attach_type": kind.attach_type_number if target.attach_type is None else target.attach_type,
+            "expected_attach_type": attach_type(kind) if target.attach_type is None else target.attach_type,
             "attach_btf_id": target.btf_id,
             "kern_version": self.obj.version or version_code(),
             "prog_flags": sum(value for flag, value in PROG_FLAGS if kind.flags & flag),
@@ -175,6 +177,13 @@ class ProgLoader:
             tail.insert(0, f"... ({len(lines) - len(tail)} lines of the verifier's log left out, -d shows all)")
         message = f"{self.obj.path}: can't load program '{spec.name}' (section {spec.section}): {error.strerror}"
         return Error(message, detail="\n".join(tail))
+
+
+def attach_type(kind: Section) -> int:
+    """The number of a section's attach type; USDT probes are attached by one link for all places where there is one."""
+    if kind.prefix.startswith("usdt") and takes("uprobe_multi"):
+        return ATTACH_TYPES.index("trace_uprobe_multi")
+    return kind.attach_type_number
 
 
 def _silent(line: str) -> None:

@@ -42,7 +42,11 @@ BY_GCC = ("core_fields.c", "section_names.c", "optional_progs.c", "prog_types.c"
 # object → what differs, as a pattern of the lines of bpf_trace.difference (or "status"), and why
 COOKIE = "since libbpf 1.2 such a call's number tells the verifier's log which function is missing"
 OLDER = "libbpf 1.1 does not know it"
+USDT = {"prog *: expected_attach_type: 48, 0": f"{OLDER}: one link for all places of a USDT probe"}
 EXPLAINED = {
+    "section_names.c": USDT,
+    "gcc section_names.c": USDT,
+    "javagc": USDT,
     "elf_externs.c": {
         "maps: *'two'*": f"{OLDER}: .struct_ops.link",
         "prog program: insns: *'85000000*, *'8520000000000000'*": COOKIE,

@@ -20,8 +20,10 @@ from bcctool.elf.native import function_offset
 from bcctool.elf.usdt import probes
 from bcctool.errors import Error
 from bcctool.kernel import bpf, probe, proc, uapi
+from bcctool.loader import progs
 from bcctool.loader.attach import attach, pins
 from bcctool.loader.attach_places import Places
+from bcctool.loader.attachment import Links
 from bcctool.loader.load import Loaded, load
 from bcctool.objects.link import Link
 
@@ -206,12 +208,12 @@ def probed(compile_c: Compile, target: str, probe: str, *flags: str) -> Path:
 
 
 WIDE = 0x123456789ABCDEF0
-# probe → links, runs, number of arguments, their last values, sum over all runs of those that can be read
+# probe → runs, number of arguments, their last values, sum over all runs of those that can be read
 USDT = {
-    "arguments": (1, TIMES, 7, [-TIMES, 2**32 - TIMES, WIDE, WIDE, -5], None),
-    "twice": (2, 2 * TIMES, 1, [1000], 3 * 1000 + 1 + 2 + 3),
-    "silent": (1, TIMES, 0, [], 0),
-    "watched": (1, TIMES, 1, [TIMES], 1 + 2 + 3),  # its program looks at the semaphore before it comes by
+    "arguments": (TIMES, 7, [-TIMES, 2**32 - TIMES, WIDE, WIDE, -5], None),
+    "twice": (2 * TIMES, 1, [1000], 3 * 1000 + 1 + 2 + 3),
+    "silent": (TIMES, 0, [], 0),
+    "watched": (TIMES, 1, [TIMES], 1 + 2 + 3),  # its program looks at the semaphore before it comes by
 }
 
 
@@ -219,10 +221,9 @@ USDT = {
 @pytest.mark.parametrize("probe", USDT)
 def test_usdt(sandbox: Sandbox, compile_c: Compile, target: str, probe: str) -> None:
     found = outcomes(sandbox, probed(compile_c, target, probe), target)
-    links, runs, count, values, total = USDT[probe]
+    runs, count, values, total = USDT[probe]
     outcome, told = found["on_probe"], found["variables"]
-    names = ["on_probe"] if links == 1 else [f"on_probe_{number}" for number in range(links)]
-    assert outcome == {"links": dict.fromkeys(names, "perf_event"), "ran": runs, "after": 0}
+    assert outcome == {"links": {"on_probe": "uprobe_multi"}, "ran": runs, "after": 0}
     assert told["count"] == count
     assert told["arguments"][: len(values)] == values
     assert total is None or told["sum"] == total
@@ -233,7 +234,7 @@ def test_usdt_of_python(sandbox: Sandbox, compile_c: Compile, target: str) -> No
     if b".note.stapsdt" not in Path(PYTHON).read_bytes():
         pytest.skip(f"{PYTHON} has no probes")
     found = outcomes(sandbox, probed(compile_c, target, "twice", f'-DPYTHON="{PYTHON}"'), target, "on_python")
-    assert found["on_python"] == {"links": {"on_python": "perf_event"}, "ran": TIMES, "after": 0}
+    assert found["on_python"] == {"links": {"on_python": "uprobe_multi"}, "ran": TIMES, "after": 0}
     assert found["variables"]["event"] == "wanted"
 
 
@@ -246,6 +247,22 @@ def test_many_places_of_a_usdt_probe_by_one_link(compile_c: Compile, target: str
         assert isinstance(link, Link)
         with link:
             assert link.name == "uprobe_multi"
+            run(target, str(TIMES))
+        found = variables(loaded)
+        assert (found["hits_on_probe"], found["sum"]) == (2 * TIMES, USDT["twice"][-1])
+
+
+@x86_64
+def test_many_places_of_a_usdt_probe_by_many_links(
+    compile_c: Compile, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kernels before 6.6 have no other."""
+    monkeypatch.setattr(progs, "takes", lambda feature: False)
+    with load(str(probed(compile_c, target, "twice"))) as loaded:
+        links = attach(loaded.progs["on_probe"], f"usdt/{target}:ours:twice", maps=loaded.maps)
+        assert isinstance(links, Links)
+        with links:
+            assert [path for path, _ in links.pins("/x")] == ["/x_0", "/x_1"]
             run(target, str(TIMES))
         found = variables(loaded)
         assert (found["hits_on_probe"], found["sum"]) == (2 * TIMES, USDT["twice"][-1])
