@@ -29,10 +29,13 @@ print(json.dumps([answers, load(data), load(sanitized_btf(data, takes))]))
 """
 
 
-@pytest.mark.parametrize("release", ["6.1", "6.12"])
+MISSING = {"6.1": {"tag_kind_flag", "uprobe_multi"}, "6.12": {"tag_kind_flag"}}
+
+
+@pytest.mark.parametrize("release", MISSING)
 def test_types_are_rewritten_for_what_the_kernel_says(vm: Callable[..., Completed], release: str) -> None:
     done = vm(release, "python", "-c", SCRIPT)
     answers, plain, rewritten = json.loads(done.stdout.splitlines()[-1])
-    assert {feature for feature, answer in answers.items() if not answer} == {"tag_kind_flag"}
+    assert {feature for feature, answer in answers.items() if not answer} == MISSING[release]
     assert plain != 0
     assert rewritten == 0
