@@ -26,6 +26,8 @@ MAP := { id MAP_ID | pinned FILE | name MAP_NAME }
 PLACE := { dev NAME [ingress | egress] | cgroup PATH | netns PATH | map MAP | prog PROG [function NAME] |
            netfilter { ip | ip6 } HOOK PRIORITY | perf_event NAME [freq N | period N] }
 HOOK := { prerouting | input | forward | output | postrouting }
+ATTACH_TYPE := { sk_msg_verdict | sk_skb_verdict | sk_skb_stream_verdict |
+                 sk_skb_stream_parser | flow_dissector }
 METRIC := { cycles | instructions | l1d_loads | llc_misses | itlb_misses | dtlb_misses |
             task_clock | cpu_clock | page_faults | context_switches }
 """
@@ -158,6 +160,22 @@ def loadall(args: Args) -> None:
     from . import prog_load
 
     prog_load.run(args, every=True)
+
+
+@verb("PROG ATTACH_TYPE [MAP]")
+def attach(args: Args) -> None:
+    """Attach a program to the sockets of a map, or as flow dissector."""
+    from . import prog_attach
+
+    prog_attach.run(args, attach=True)
+
+
+@verb("PROG ATTACH_TYPE [MAP]")
+def detach(args: Args) -> None:
+    """Detach a program from the sockets of a map, or as flow dissector."""
+    from . import prog_attach
+
+    prog_attach.run(args, attach=False)
 
 
 @verb("[{ stdout | stderr } PROG]")
