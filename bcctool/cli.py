@@ -30,7 +30,7 @@ OPTIONS = (
     ("h", "help", False, ("help",)),
 )
 # In the order in which prefixes are tried: bpftool's first.
-OBJECTS = ("help", "batch", "prog", "map", "perf", "net", "feature", "btf", "gen", "version", "object")
+OBJECTS = ("help", "batch", "prog", "map", "perf", "net", "feature", "btf", "gen", "iter", "version", "object")
 _COMMANDS = ("help", "batch", "version")  # objects that are commands themselves
 SIGPIPE_STATUS = 141  # what a shell shows for a command that died of SIGPIPE
 SIGINT_STATUS = 130
@@ -40,7 +40,7 @@ Usage: bcctool [OPTIONS] OBJECT { COMMAND | help }
        bcctool batch file FILE
        bcctool version
 
-       OBJECT := { prog | map | perf | net | feature | btf | gen | object }
+       OBJECT := { prog | map | perf | net | feature | btf | gen | iter | object }
        OPTIONS := { {-j|--json} [{-p|--pretty}] | {-d|--debug} | {-f|--bpffs} |
                     {-m|--mapcompat} | {-n|--nomount} | {-l|--legacy} |
                     {-L|--use-loader} |
@@ -129,7 +129,7 @@ class Session:
         if name in _COMMANDS:
             return self.command(name, words)
         family = load_family(name)
-        typed = words.pop(0) if words else ""
+        typed = words.pop(0) if words else family.first
         verb = family.find(typed)
         if verb is None or ("help".startswith(typed) and typed):
             if verb is None and not "help".startswith(typed):

@@ -148,12 +148,16 @@ def later(name: str) -> Callable[..., Any]:
 
 
 class Family:
-    """A word such as `prog` and its verbs, in the order in which prefixes are tried."""
+    """A word such as `prog` and its verbs, in the order in which prefixes are tried.
+
+    first: what the word alone does, if not the first verb: FIRST of the family's module.
+    """
 
     def __init__(self, name: str, module: Any) -> None:
         self.name = name
         self.verbs: list[Verb] = [value for value in vars(module).values() if isinstance(value, Verb)]
         self.notes: str = getattr(module, "HELP", "")
+        self.first: str = getattr(module, "FIRST", "")
 
     def find(self, word: str) -> Verb | None:
         """The first verb that the word abbreviates."""
