@@ -17,7 +17,10 @@ CREATE = ("type", "array", "key", "4", "value", "8", "entries", "3", "name", "ar
 
 def test_reading_the_file_runs_the_iterator_over_a_map(sandbox: Sandbox, compile_c: Compile) -> None:
     sandbox.bcctool("map", "create", ARRAY, *CREATE)
-    done = sandbox.bcctool("iter", "pin", compile_c("iter_pin.c", "-g"), PIN, "map", "pinned", ARRAY)
+    words = ("iter", "pin", compile_c("iter_pin.c", "-g"), PIN, "map", "pinned", ARRAY)
+    assert "got: 'junk'" in sandbox.bcctool(*words, "junk", status=255).stderr
+    sandbox.run("test", "!", "-e", PIN)
+    done = sandbox.bcctool(*words)
     assert (done.stdout, done.stderr) == ("", "")
     for _ in range(2):
         assert sandbox.run("cat", PIN).stdout == "element 0\nelement 1\nelement 2\n"
