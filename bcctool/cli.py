@@ -30,7 +30,8 @@ OPTIONS = (
     ("h", "help", False, ("help",)),
 )
 # In the order in which prefixes are tried: bpftool's first.
-OBJECTS = ("help", "batch", "prog", "map", "perf", "net", "feature", "btf", "gen", "iter", "version", "object")
+OBJECTS = ("help", "batch", "prog", "map", "perf", "net", "feature", "btf", "gen", "struct_ops", "iter", "token",
+           "version", "object")  # fmt: skip
 _COMMANDS = ("help", "batch", "version")  # objects that are commands themselves
 SIGPIPE_STATUS = 141  # what a shell shows for a command that died of SIGPIPE
 SIGINT_STATUS = 130
@@ -40,7 +41,8 @@ Usage: bcctool [OPTIONS] OBJECT { COMMAND | help }
        bcctool batch file FILE
        bcctool version
 
-       OBJECT := { prog | map | perf | net | feature | btf | gen | iter | object }
+       OBJECT := { prog | map | perf | net | feature | btf | gen |
+                   struct_ops | iter | token | object }
        OPTIONS := { {-j|--json} [{-p|--pretty}] | {-d|--debug} | {-f|--bpffs} |
                     {-m|--mapcompat} | {-n|--nomount} | {-l|--legacy} |
                     {-L|--use-loader} |

@@ -41,6 +41,13 @@ def prototype(btf: Btf, func_id: int) -> str:
     return f"{_words(btf, proto.type_id)}{func.name}({_parameters(btf, proto)})"
 
 
+def signature(btf: Btf, proto_id: int) -> str:
+    """A FUNC_PROTO without a name: `u32 (struct sock *, int)`."""
+    proto = btf.type(proto_id)
+    words = [(_words(btf, id) + name).rstrip() if id else "..." for name, id in proto.entries]
+    return f"{_words(btf, proto.type_id)}({', '.join(words)})"
+
+
 def variable(btf: Btf, id: int) -> str:
     """The declaration of a VAR: `const struct rq runqueues`."""
     var = btf.type(id)

@@ -119,9 +119,10 @@ def from_map(args: Args) -> Source:
         info = map.info
         part = args.accept("key", "value", "kv", "all") or "kv"
         if info.btf_vmlinux_value_type_id:
-            from ..objects.btf import vmlinux
+            from ..objects.btf import kernel_types
 
-            source, value = Source(vmlinux(), trusted=True), info.btf_vmlinux_value_type_id
+            source = Source(kernel_types(info.btf_vmlinux_id), trusted=True)
+            value = info.btf_vmlinux_value_type_id
         elif info.btf_id:
             source, value = from_object(info.btf_id, args), info.btf_value_type_id
         else:

@@ -119,7 +119,7 @@ def run_loader(args: Args) -> Rendered:
     debug = args.options.debug
     program, log = run_generated(obj, debug)
     if debug:
-        _debug(log)
+        debug_line(log)
     code = disassemble(program.insns, byteorder=sys.byteorder) if debug else ()
     return Rendered(lambda style, depth: (f"{insn.index:4}: {insn.line}\n" for insn in code))
 
@@ -130,8 +130,8 @@ def run(args: Args, every: bool = False) -> None:
     obj = ObjectFile(request.obj, strict=not args.options.mapcompat)
     if not every and os.path.lexists(request.path):
         raise Error(f"can't pin the object ({request.path}): File exists: remove it, or choose another path")
-    debug = _debug if args.options.debug else None
-    with Interrupts() as interrupts, _Directories(args.options.nomount) as directories:
+    debug = debug_line if args.options.debug else None
+    with Interrupts() as interrupts, Directories(args.options.nomount) as directories:
         # Before the load, which takes longer than to find out that there is no place for the pins.
         if every:
             directories.make(request.path)
@@ -217,7 +217,7 @@ class _Pins:
         return pins(path, attached or prog)
 
 
-class _Directories:
+class Directories:
     """Makes directories for pins; removes those again that it had made, unless the block ends well."""
 
     def __init__(self, nomount: bool) -> None:
@@ -246,5 +246,6 @@ class _Directories:
                     os.rmdir(path)
 
 
-def _debug(text: str) -> None:
+def debug_line(text: str) -> None:
+    """What --debug shows of a load."""
     sys.stderr.write("".join(f"bcctool: {printable(line)}\n" for line in text.rstrip("\n").split("\n")))

@@ -71,7 +71,7 @@ def obj_get(path: str, flags: int = 0) -> int:
     return bpf(uapi.BPF_OBJ_GET, uapi.attr_obj(pathname=ctypes.addressof(name), file_flags=flags))
 
 
-def fill_info(fd: int, info: ctypes.Structure) -> None:
+def fill_info(fd: int, info: ctypes.Structure | ctypes.Array[ctypes.c_char]) -> None:
     """Fill an info struct of the fd's kind; pass a zeroed one: kernels since 6.18 leave alone what they don't set."""
     bpf(uapi.BPF_OBJ_GET_INFO_BY_FD, uapi.attr_info(fd, ctypes.sizeof(info), ctypes.addressof(info)))
 

@@ -66,13 +66,18 @@ def comm(pid: int) -> str:
 
 def mounts(*types: str) -> Iterator[str]:
     """The mount points of file systems of these types, in mount order."""
+    return (path for path, _ in mount_options(*types))
+
+
+def mount_options(*types: str) -> Iterator[tuple[str, str]]:
+    """(mount point, options with commas between) of file systems of these types, in mount order."""
     with open("/proc/mounts", encoding="utf-8", errors="surrogateescape") as file:
         for line in file:
-            _, path, type_, *_ = line.split(" ")
+            _, path, type_, options, *_ = line.split(" ")
             if type_ in types:
                 for escape, character in _ESCAPES.items():
                     path = path.replace(escape, character)
-                yield path
+                yield path, options
 
 
 def boot_time_ns() -> int:

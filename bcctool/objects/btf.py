@@ -67,6 +67,15 @@ class Btf(Handle):
         return Reader(self.data, base, where=f"BTF object {self.id}")
 
 
+def kernel_types(id: int) -> Reader:
+    """The types of vmlinux or of a module, by the id of the BTF object; 0, from older kernels, is vmlinux."""
+    if id:
+        with Btf.from_id(id) as btf:
+            if btf.name != "vmlinux":
+                return btf.reader()
+    return vmlinux()
+
+
 _cached_vmlinux: list[Reader] = []
 
 

@@ -196,9 +196,9 @@ class Map(Handle):
     def value_type(self, types: Reader | None) -> tuple[Reader | None, int]:
         """(BTF, type id) of the values: the kernel's own for struct_ops maps, else the map's; id 0 if there is none."""
         if self.info.btf_vmlinux_value_type_id:
-            from .btf import vmlinux
+            from .btf import kernel_types
 
-            return vmlinux(), self.info.btf_vmlinux_value_type_id
+            return kernel_types(self.info.btf_vmlinux_id), self.info.btf_vmlinux_value_type_id
         return types, self.info.btf_value_type_id
 
     @property
