@@ -30,8 +30,10 @@ OPTIONS = (
     ("h", "help", False, ("help",)),
 )
 # In the order in which prefixes are tried: bpftool's first.
-OBJECTS = ("help", "batch", "prog", "map", "perf", "net", "feature", "btf", "gen", "struct_ops", "iter", "token",
-           "version", "object")  # fmt: skip
+OBJECTS = (
+    "help", "batch", "prog", "map", "link", "perf", "net", "feature", "btf", "gen", "struct_ops", "iter",
+    "token", "version", "object",
+)  # fmt: skip
 _COMMANDS = ("help", "batch", "version")  # objects that are commands themselves
 SIGPIPE_STATUS = 141  # what a shell shows for a command that died of SIGPIPE
 SIGINT_STATUS = 130
@@ -41,7 +43,7 @@ Usage: bcctool [OPTIONS] OBJECT { COMMAND | help }
        bcctool batch file FILE
        bcctool version
 
-       OBJECT := { prog | map | perf | net | feature | btf | gen |
+       OBJECT := { prog | map | link | perf | net | feature | btf | gen |
                    struct_ops | iter | token | object }
        OPTIONS := { {-j|--json} [{-p|--pretty}] | {-d|--debug} | {-f|--bpffs} |
                     {-m|--mapcompat} | {-n|--nomount} | {-l|--legacy} |

@@ -28,6 +28,15 @@ class Rendered:
         self.live = live
 
 
+class Listing:
+    """Records with a text of their own and a header, which plain text shows above the first, and also above none."""
+
+    def __init__(self, records: Iterable[Any], text: Callable[[Any], str], header: str) -> None:
+        self.records = records
+        self.text = text
+        self.header = header
+
+
 class Output:
     """Where a command's result goes: stdout, in one style; `depth` counts the JSON containers around it."""
 
@@ -110,6 +119,10 @@ def render(result: Any, text: Callable[[Any], str] | None, out: Output) -> int:
             if result.live:
                 out.flush()
         return result.status
+    if isinstance(result, Listing):
+        if not out.is_json:
+            out.write(result.header)
+        result, text = result.records, result.text
     if out.is_json:
         if result is None or isinstance(result, dict):
             out.write(dumps(result, out.style == "pretty", out.depth))

@@ -139,8 +139,11 @@ def test_attr_is_the_kernels() -> None:
         for field in inner.entries if not member.name else [member]:
             places[field.name] = (member.bit_offset // 8, btf.size_of(field.type_id))
     # The flags are bits of one word, whose first is `disabled`.
-    fields = {"type": 4, "size": 4, "config": 8, "sample_period": 8, "disabled": 8, "config1": 8, "config2": 8}
-    packed = perf.ATTR.pack(*range(1, 8))
+    fields = {
+        "type": 4, "size": 4, "config": 8, "sample_period": 8, "sample_type": 8, "disabled": 8, "wakeup_events": 4,
+        "config1": 8, "config2": 8,
+    }  # fmt: skip
+    packed = perf.ATTR.pack(*range(1, 1 + len(fields)))
     for value, (name, size) in enumerate(fields.items(), 1):
         at = places[name][0]
         assert int.from_bytes(packed[at : at + size], sys.byteorder) == value, name

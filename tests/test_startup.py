@@ -36,7 +36,7 @@ def imported(code: str) -> set[str]:
 
 # Without the right to use BPF a listing ends in an error, and what is imported up to there still counts.
 @pytest.mark.parametrize("options", ["", "-j", "-p"])
-@pytest.mark.parametrize("family", ["prog", "map", "btf"])
+@pytest.mark.parametrize("family", ["prog", "map", "link", "btf"])
 def test_a_listing_imports_nothing_slow(family: str, options: str) -> None:
     words = [*options.split(), family, "show"]
     modules = imported(RUN.format(words=words))

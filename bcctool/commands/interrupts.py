@@ -1,11 +1,14 @@
-"""Signals that end a command: while it makes things they are exceptions, so that it can undo what it has made."""
+"""Signals that end a command: exceptions while it makes things, so that it can undo that; else what poll() sees."""
 
 from __future__ import annotations
 
+import os
 import signal
+from contextlib import contextmanager
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
     from typing_extensions import Self
@@ -45,3 +48,20 @@ class Interrupts:
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+
+
+@contextmanager
+def woken() -> Iterator[int]:
+    """A descriptor to poll: it can be read once one of the signals has come, which does nothing else in the block."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    handlers = {number: signal.signal(number, lambda *_: None) for number in ENDING}
+    before = signal.set_wakeup_fd(writer)
+    try:
+        yield reader
+    finally:
+        signal.set_wakeup_fd(before)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        os.close(reader)
+        os.close(writer)

@@ -175,6 +175,16 @@ def pin(args: Args) -> None:
         map_.pin(path)
 
 
+@verb("MAP [cpu N index M]")
+def event_pipe(args: Args) -> Rendered:
+    """Show what programs send through a perf event array, until interrupted."""
+    if len(args) < SELECTOR:
+        raise Usage("")
+    from . import map_event_pipe
+
+    return map_event_pipe.run(args)
+
+
 @verb("MAP")
 def peek(args: Args) -> Rendered:
     """Show what a queue or stack gives next."""

@@ -198,14 +198,18 @@ def _words(record: Record) -> list[str]:
     return words + ([f"id {record['id']}"] if "id" in record else [])
 
 
-def netfilter_text(record: Record) -> str:
-    """The place of a netfilter program, on a line that starts with the newline."""
+def netfilter_place(record: Record) -> str:
+    """Where a netfilter program is attached, on a line that starts with the newline."""
     family, hooks = NETFILTER.get(record["pf"], (f"pf: {record['pf']}", ()))
     hook = record["hook"]
     text = f"\n\t{family} {hooks[hook]}" if hook < len(hooks) else f"\n\t{family}, hook {hook},"
     text += f" prio {record['prio']}"
-    text += f" flags 0x{record['flags']:x}" if record["flags"] else ""
-    return f"{text} prog_id {record['id']}"
+    return text + (f" flags 0x{record['flags']:x}" if record["flags"] else "")
+
+
+def netfilter_text(record: Record) -> str:
+    """The place of a netfilter program, and the program."""
+    return f"{netfilter_place(record)} prog_id {record['id']}"
 
 
 SECTIONS: dict[str, Callable[[Record], str]] = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import select as polling
-import signal
 import sys
 from functools import partial
 
@@ -13,7 +12,7 @@ from ..kernel import bpf, proc
 from ..output import Rendered, newline
 from ..verbs import Args
 from . import select
-from .interrupts import ENDING
+from .interrupts import woken
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,28 +51,17 @@ def trace(nomount: bool, style: str, depth: int) -> Iterator[str]:
 
 def lines(nomount: bool = False) -> Iterator[str]:
     """The lines, each with its newline, as they come. A signal that ends commands ends them, or the end of the pipe."""
-    woken, wake = os.pipe()
-    os.set_blocking(wake, False)
-    handlers = {number: signal.signal(number, lambda *_: None) for number in ENDING}
-    before = signal.set_wakeup_fd(wake)
-    try:
-        with proc.open_trace_pipe(nomount) as pipe:
-            yield from _lines(pipe.fileno(), woken)
-    finally:
-        signal.set_wakeup_fd(before)
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-        os.close(woken)
-        os.close(wake)
+    with woken() as ending, proc.open_trace_pipe(nomount) as pipe:
+        yield from _lines(pipe.fileno(), ending)
 
 
-def _lines(pipe: int, woken: int) -> Iterator[str]:
+def _lines(pipe: int, ending: int) -> Iterator[str]:
     poll = polling.poll()
-    for fd in (pipe, woken):
+    for fd in (pipe, ending):
         poll.register(fd, polling.POLLIN)
     os.set_blocking(pipe, False)  # while a read waits, nobody looks at what woke us
     rest = b""
-    while woken not in dict(poll.poll()):
+    while ending not in dict(poll.poll()):
         try:
             data = os.read(pipe, READ_SIZE)
         except BlockingIOError:

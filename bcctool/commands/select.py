@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from ..errors import Error
+from ..errors import Error, KernelError
 from ..objects.prog import Prog
 from ..verbs import Args
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..objects.link import Link
     from ..objects.map import Map
 
 MAX_PROG_NAME = 127
@@ -68,3 +69,16 @@ def map_(args: Args, flags: int = 0) -> Map:
     if len(found) > 1:
         raise Error("several maps match this handle")
     return found[0]
+
+
+def link(args: Args) -> Link:
+    """Take a LINK selector."""
+    from ..objects.link import Link
+
+    if args.expect("id", "pinned") == "pinned":
+        return Link.from_pin(args.next("file path"))
+    try:
+        return Link.from_id(args.number("ID"))
+    except KernelError as error:
+        error.status = -error.errno % 256
+        raise

@@ -34,6 +34,7 @@ _MAP_FIXED_NOREPLACE = 0x100000
 _FD_TYPE_NAMES = 4096  # a uprobe's is a path
 _STREAM_PART = 1 << 16
 _QUERY_PROGS = 64  # more than a hook of a network device may have
+_QUERY_EFFECTIVE = 1  # BPF_F_QUERY_EFFECTIVE
 
 
 def bpf(cmd: int, attr: ctypes.Structure) -> int:
@@ -121,6 +122,29 @@ def prog_query(attach_type: str, target: int, links: bool = False) -> list[tuple
     """
     attr = uapi.attr_query(target_fd=target, attach_type=uapi.ATTACH_TYPES.index(attach_type))
     fields = ("prog_ids", "prog_attach_flags", "link_ids", "link_attach_flags") if links else ("prog_ids",)
+    rows = _query(attr, fields)
+    rows += [[0] * attr.count] * (4 - len(rows))
+    return list(zip(*rows, strict=True))
+
+
+def cgroup_query(attach_type: str, fd: int, effective: bool = False) -> list[tuple[int, int]]:
+    """(prog id, flags it is attached with) of all programs at a hook of a cgroup, in the order in which they run.
+
+    effective: what runs for events in the cgroup, inherited or its own; the kernel then tells no flags.
+    OSError: EINVAL for a hook that the kernel does not have, EBADF when the descriptor is of no cgroup.
+    """
+    attr = uapi.attr_query(target_fd=fd, attach_type=uapi.ATTACH_TYPES.index(attach_type))
+    if effective:
+        attr.query_flags = _QUERY_EFFECTIVE
+    if attach_type == "lsm_cgroup" and not effective:  # many hooks in one, each with flags of its own
+        ids, flags = _query(attr, ("prog_ids", "prog_attach_flags"))
+        return list(zip(ids, flags, strict=True))
+    (ids,) = _query(attr, ("prog_ids",))
+    return [(id, attr.attach_flags) for id in ids]
+
+
+def _query(attr: uapi.attr_query, fields: tuple[str, ...]) -> list[list[int]]:
+    """What BPF_PROG_QUERY fills these arrays with."""
     count = _QUERY_PROGS
     while True:
         arrays = [(ctypes.c_uint32 * count)() for _ in fields]
@@ -134,9 +158,7 @@ def prog_query(attach_type: str, target: int, links: bool = False) -> list[tuple
                 raise
             count = attr.count
             continue
-        rows = [array[: attr.count] for array in arrays]
-        rows += [[0] * attr.count] * (4 - len(rows))
-        return list(zip(*rows, strict=True))
+        return [array[: attr.count] for array in arrays]
 
 
 def raw_tracepoint_open(prog_fd: int, name: str = "") -> int:
@@ -160,6 +182,11 @@ def link_create(prog_fd: int, target_fd: int, attach_type: int, **fields: Any) -
         else:
             setattr(attr, name, value)
     return bpf(uapi.BPF_LINK_CREATE, attr)
+
+
+def link_detach(fd: int) -> None:
+    """Detach what a link attached, for all who hold it. OSError (EOPNOTSUPP) for types that can't be detached so."""
+    bpf(uapi.BPF_LINK_DETACH, uapi.attr_link_detach(link_fd=fd))
 
 
 def enable_stats(type: int) -> int:

@@ -34,6 +34,7 @@ FUNCTIONS: dict[str, tuple[Any, Sequence[Any]]] = {
     "bpf_prog_detach": (c_int, (c_int, c_int)),
     "bpf_prog_detach2": (c_int, (c_int, c_int, c_int)),
     "bpf_xdp_attach": (c_int, (c_int, c_int, c_uint32, c_void_p)),
+    "bpf_xdp_query_id": (c_int, (c_int, c_int, POINTER(c_uint32))),
     "btf__new": (c_void_p, (c_char_p, c_uint32)),
     "btf__new_split": (c_void_p, (c_char_p, c_uint32, c_void_p)),
     "btf__free": (None, (c_void_p,)),

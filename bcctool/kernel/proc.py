@@ -9,7 +9,7 @@ from ..errors import Error, KernelError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from typing import BinaryIO
 
 BPF_FS_MAGIC = 0xCAFE4A11
@@ -186,6 +186,16 @@ class KernelSymbols:
                 (clones if after == _CLONE else exact).add(int(text[at - 18 : at - 2], 16))
             at = text.find(wanted, at + 1)
         return sorted(exact or clones)
+
+    def at(self, addresses: Iterable[int]) -> dict[int, tuple[str, str]]:
+        """By address the symbol at exactly it and its module, empty for the kernel's; in one pass, for many."""
+        wanted = {b"%016x" % address for address in addresses if address}
+        found: dict[int, tuple[str, str]] = {}
+        for line in self._lines().splitlines():
+            if line[:16] in wanted:
+                name, _, module = line[19:].decode("utf-8", "backslashreplace").partition("\t")
+                found.setdefault(int(line[:16], 16), (name, module.strip("[]")))
+        return found
 
     def __iter__(self) -> Iterator[tuple[str, int]]:
         """Name and address of each symbol; the addresses are 0 if the kernel hides them."""

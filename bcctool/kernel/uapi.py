@@ -1423,6 +1423,13 @@ class attr_link_create(Structure):
     cgroup: Any
 
 
+class attr_link_detach(Structure):
+    _fields_ = (
+        ("link_fd", c_uint32),
+    )
+    link_fd: int
+
+
 class attr_enable_stats(Structure):
     _fields_ = (
         ("type", c_uint32),

@@ -69,13 +69,13 @@ class Handle:
     def all(cls, flags: int = 0) -> Iterator[Self]:
         """Every object of this kind, opened one by one; who is done with one early may close it.
 
-        flags: how to open (BPF_F_RDONLY for maps). Objects that vanish meanwhile are skipped.
+        flags: how to open (BPF_F_RDONLY for maps). Objects that vanish meanwhile are skipped, and links in the making.
         """
         for id in cls.ids():
             try:
                 yield cls(bpf.fd_by_id(cls.KIND, id, flags))
             except OSError as error:
-                if error.errno != errno.ENOENT:
+                if error.errno not in (errno.ENOENT, errno.EAGAIN):
                     raise KernelError(f"can't get {cls.NOUN} by id ({id})", error.errno or 0, status=255) from None
 
     @classmethod

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from bcctool.kernel import proc
-
 from ..conftest import BCCTOOL, Sandbox, no_bpf
+from ..live import Live
 
 Compile = Callable[..., Path]
 PIPE = "/sys/kernel/tracing/trace_pipe"
-PATIENCE_S = 20.0
 
 
 @pytest.fixture(scope="module")
@@ -32,38 +28,14 @@ def box(compile_c: Compile) -> Iterator[Sandbox]:
     box.close()
 
 
-class Log:
-    """A tracelog that runs while the block does; it has been seen reading."""
+class Log(Live):
+    """A tracelog; it has been seen reading."""
 
     def __init__(self, box: Sandbox, out: Path, *options: str) -> None:
-        self.out = out
-        command = ["nsenter", "-t", str(box.holder.pid), "-m", "-n", "--", *BCCTOOL, *options, "prog", "tracelog"]
-        with out.open("wb") as stdout:
-            self.process = subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE, text=True)
+        super().__init__(box, out, *options, "prog", "tracelog")
 
-    def __enter__(self) -> Log:
-        self.wait_for(lambda: PIPE in self.open_files())
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.process.kill()
-        self.process.communicate()
-
-    def open_files(self) -> set[str]:
-        return {path for _, path in proc.descriptors(self.process.pid)}
-
-    def wait_for(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + PATIENCE_S
-        while not condition():
-            assert self.process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-
-    def end(self, number: signal.Signals) -> tuple[int, str]:
-        """Send a signal; (status, stderr)."""
-        self.process.send_signal(number)
-        _, errors = self.process.communicate(timeout=PATIENCE_S)
-        return self.process.returncode, errors
+    def is_ready(self) -> bool:
+        return PIPE in self.open_files()
 
 
 def say(box: Sandbox, tmp_path: Path, size: int) -> None:
