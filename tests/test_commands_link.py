@@ -147,6 +147,8 @@ def test_tracing(fake_kernel: FakeKernel) -> None:  # noqa: F811
     assert text == "\n\tprog_type tracing  attach_type trace_fentry  \n\ttarget_obj_id 1  target_btf_id 20  "
     _, text = shown("tracing", TRACING | {"target_obj_id": 0, "target_btf_id": 0, "cookie": 4})
     assert text == "\n\tprog_type tracing  attach_type trace_fentry  \n\tcookie 4  "
+    _, text = shown("tracing", TRACING | {"target_obj_id": 0})  # a type of the kernel, whose BTF object is not told
+    assert text.endswith("\n\ttarget_obj_id 0  target_btf_id 20  ")
 
 
 def test_tracing_whose_program_is_gone(fake_kernel: FakeKernel) -> None:  # noqa: F811
