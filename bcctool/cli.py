@@ -31,7 +31,7 @@ OPTIONS = (
 )
 # In the order in which prefixes are tried: bpftool's first.
 OBJECTS = (
-    "help", "batch", "prog", "map", "link", "perf", "net", "feature", "btf", "gen", "struct_ops", "iter",
+    "help", "batch", "prog", "map", "link", "cgroup", "perf", "net", "feature", "btf", "gen", "struct_ops", "iter",
     "token", "version", "object",
 )  # fmt: skip
 _COMMANDS = ("help", "batch", "version")  # objects that are commands themselves
@@ -43,7 +43,7 @@ Usage: bcctool [OPTIONS] OBJECT { COMMAND | help }
        bcctool batch file FILE
        bcctool version
 
-       OBJECT := { prog | map | link | perf | net | feature | btf | gen |
+       OBJECT := { prog | map | link | cgroup | perf | net | feature | btf | gen |
                    struct_ops | iter | token | object }
        OPTIONS := { {-j|--json} [{-p|--pretty}] | {-d|--debug} | {-f|--bpffs} |
                     {-m|--mapcompat} | {-n|--nomount} | {-l|--legacy} |

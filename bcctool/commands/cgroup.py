@@ -1,0 +1,253 @@
+"""cgroup: programs attached to cgroups of version 2, and attaching them there."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from ..errors import Error, KernelError
+from ..escapes import printable
+from ..objects import cgroup
+from ..objects.prog import Prog
+from ..output import Listing
+from ..verbs import Args, verb
+from . import select
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+HELP = """
+ATTACH_TYPE := { cgroup_inet_ingress | cgroup_inet_egress |
+                 cgroup_inet_sock_create | cgroup_inet_sock_release |
+                 cgroup_inet4_bind | cgroup_inet6_bind |
+                 cgroup_inet4_post_bind | cgroup_inet6_post_bind |
+                 cgroup_inet4_connect | cgroup_inet6_connect | cgroup_unix_connect |
+                 cgroup_inet4_getpeername | cgroup_inet6_getpeername | cgroup_unix_getpeername |
+                 cgroup_inet4_getsockname | cgroup_inet6_getsockname | cgroup_unix_getsockname |
+                 cgroup_udp4_sendmsg | cgroup_udp6_sendmsg | cgroup_unix_sendmsg |
+                 cgroup_udp4_recvmsg | cgroup_udp6_recvmsg | cgroup_unix_recvmsg |
+                 cgroup_sock_ops | cgroup_device | cgroup_sysctl |
+                 cgroup_getsockopt | cgroup_setsockopt | lsm_cgroup }
+ATTACH_FLAGS := { multi | override }
+PROG := { id PROG_ID | pinned FILE | tag PROG_TAG | name PROG_NAME }
+
+The older names of attach types do as well, such as ingress, sock_ops, device or connect4.
+"""
+
+# older name, in the order in which prefixes are tried → the kernel's
+OLDER_NAMES = {
+    "ingress": "cgroup_inet_ingress", "egress": "cgroup_inet_egress", "sock_create": "cgroup_inet_sock_create",
+    "sock_ops": "cgroup_sock_ops", "device": "cgroup_device",
+    "bind4": "cgroup_inet4_bind", "bind6": "cgroup_inet6_bind",
+    "connect4": "cgroup_inet4_connect", "connect6": "cgroup_inet6_connect",
+    "post_bind4": "cgroup_inet4_post_bind", "post_bind6": "cgroup_inet6_post_bind",
+    "sendmsg4": "cgroup_udp4_sendmsg", "sendmsg6": "cgroup_udp6_sendmsg", "sysctl": "cgroup_sysctl",
+    "recvmsg4": "cgroup_udp4_recvmsg", "recvmsg6": "cgroup_udp6_recvmsg",
+    "getsockopt": "cgroup_getsockopt", "setsockopt": "cgroup_setsockopt",
+    "getpeername4": "cgroup_inet4_getpeername", "getpeername6": "cgroup_inet6_getpeername",
+    "getsockname4": "cgroup_inet4_getsockname", "getsockname6": "cgroup_inet6_getsockname",
+    "sock_release": "cgroup_inet_sock_release",
+}  # fmt: skip
+FLAG_NAMES = {0: ""} | {value: name for name, value in cgroup.FLAGS.items()}
+
+Record = dict[str, "Any"]
+
+
+class Progs:
+    """What is shown of programs by id, each asked for once: in a tree most are inherited by many cgroups."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, Record | None] = {}
+
+    def fields(self, id: int) -> Record | None:
+        """The fields from `name` on, None when the program is gone."""
+        if id not in self._known:
+            self._known[id] = prog_fields(id)
+        return self._known[id]
+
+
+def prog_fields(id: int) -> Record | None:
+    """Name and target of a program, None when it is gone. Error when the kernel won't tell."""
+    try:
+        prog = Prog.from_id(id)
+    except KernelError as error:
+        if error.errno == errno.ENOENT:
+            return None
+        raise
+    with prog:
+        object_id, type_id = prog.info.attach_btf_obj_id, prog.info.attach_btf_id
+        record = {"name": prog.full_name} | target_name(object_id, type_id)
+        return record | {"attach_btf_obj_id": object_id, "attach_btf_id": type_id}
+
+
+def target_name(object_id: int, type_id: int) -> Record:
+    """`attach_btf_name`: the LSM hook, empty for other programs, and nothing where it can't be known."""
+    from ..objects.btf import VMLINUX, Btf, vmlinux
+
+    if not os.path.exists(VMLINUX):
+        return {}
+    if not object_id:
+        return {"attach_btf_name": ""}
+    try:
+        with Btf.from_id(object_id) as btf:
+            types = vmlinux() if btf.name == "vmlinux" else btf.reader()
+        return {"attach_btf_name": types.name(type_id)}
+    except Error:
+        return {}
+
+
+def rows(path: str, effective: bool, progs: Progs, fd: int) -> list[Record]:
+    """One record per program of a cgroup; programs that vanish meanwhile are skipped."""
+    records = []
+    for type, id, flags in cgroup.attached(fd, path, effective):
+        fields = progs.fields(id)
+        if fields is not None:
+            flag_names = {} if effective else {"attach_flags": FLAG_NAMES.get(flags, f"unknown({flags:x})")}
+            records.append({"id": id, "attach_type": type} | flag_names | fields)
+    return records
+
+
+def tree_rows(root: str, effective: bool) -> Iterator[Record]:
+    """One record per cgroup that has programs; what can't be read below the root is an Error at the end."""
+    progs = Progs()
+    failures: list[Error] = []
+    for path in cgroup.walk(root, failures):
+        try:
+            programs = rows_of(path, effective, progs)
+        except Error as error:
+            if path == root:
+                raise
+            if not (isinstance(error, KernelError) and error.errno in cgroup.GONE):
+                failures.append(error)
+            continue
+        if programs:
+            yield {"cgroup": os.fsencode(path).decode("utf-8", "backslashreplace"), "programs": programs}
+    if failures:
+        failures[0].detail = "\n".join(error.message for error in failures[1:])
+        raise failures[0]
+
+
+def rows_of(path: str, effective: bool, progs: Progs) -> list[Record]:
+    """The records of the cgroup at a path."""
+    fd = opened(path)
+    try:
+        return rows(path, effective, progs, fd)
+    finally:
+        os.close(fd)
+
+
+def opened(path: str) -> int:
+    """A descriptor of a cgroup. KernelError when it can't be opened."""
+    try:
+        return cgroup.open_(path)
+    except (OSError, ValueError) as error:
+        number = error.errno if isinstance(error, OSError) else errno.EINVAL
+        raise KernelError(f"can't open cgroup {path}", number or 0, status=255) from None
+
+
+def header(effective: bool) -> str:
+    """The names of the columns."""
+    names = ("ID", "AttachType", "Name") if effective else ("ID", "AttachType", "AttachFlags", "Name")
+    return columns(*names)
+
+
+def columns(first: object, *others: str) -> str:
+    """A line of the table."""
+    return " ".join([f"{first:<8}", *(f"{text:<15}" for text in others)]) + "\n"
+
+
+def text(record: Record) -> str:
+    """A line per program."""
+    words = [record[key] for key in ("attach_type", "attach_flags", "name", "attach_btf_name") if key in record]
+    return columns(record["id"], *map(printable, words))
+
+
+def place_text(record: Record, root: str) -> str:
+    """A cgroup, then its programs, indented below the root."""
+    indent = "" if record["cgroup"] == root else "    "
+    programs = "".join(indent + text(program) for program in record["programs"])
+    return f"{printable(record['cgroup'])}\n{programs}"
+
+
+def effective(args: Args) -> bool:
+    """Take `effective` if it is there; Error for any other word."""
+    found = False
+    while args:
+        word = args.peek()
+        if args.accept("effective") is None:
+            raise Error(f"expected no more arguments, 'effective', got: '{word}'?")
+        if found:
+            raise Error(f"duplicated argument: {word}")
+        found = True
+    return found
+
+
+def attach_type(args: Args) -> str:
+    """Take an ATTACH_TYPE: the kernel's name, or a prefix of an older one."""
+    if args.peek() in cgroup.TYPES:
+        return args.next()
+    found = args.accept(*OLDER_NAMES)
+    if found is None:
+        raise Error("invalid attach type")
+    return OLDER_NAMES[found]
+
+
+def attach_flags(args: Args) -> int:
+    """Take all ATTACH_FLAGS."""
+    flags = 0
+    while args:
+        word = args.peek()
+        found = args.accept(*cgroup.FLAGS)
+        if found is None:
+            raise Error(f"unknown option: {word}")
+        flags |= cgroup.FLAGS[found]
+    return flags
+
+
+def change(args: Args, attaching: bool) -> None:
+    """Take CGROUP ATTACH_TYPE PROG and what may follow, and do it."""
+    if len(args) < 4:
+        raise Error(f"too few parameters for cgroup {args.verb}")
+    fd = opened(args.next())
+    try:
+        type = attach_type(args)
+        with select.prog(args) as prog:
+            flags = attach_flags(args) if attaching else None
+            args.end()
+            cgroup.change(fd, type, prog, flags)
+    finally:
+        os.close(fd)
+
+
+@verb("CGROUP [effective]", alias="list")
+def show(args: Args) -> Listing:
+    """Show the programs of a cgroup; `effective`: with those that it inherits."""
+    args.require(1, status=255)
+    path = args.next()
+    inherited = effective(args)
+    records = rows_of(path, inherited, Progs())
+    return Listing(records, text, header(inherited) if records else "")
+
+
+@verb("[CGROUP_ROOT [effective]]")
+def tree(args: Args) -> Listing:
+    """Show the programs of all cgroups below a directory, by default of all cgroups."""
+    root = args.next() if args else cgroup.mount_point()
+    root = root.rstrip("/") or root[:1]
+    inherited = effective(args)
+    head = "CgroupPath\n" + header(inherited)
+    return Listing(tree_rows(root, inherited), lambda record: place_text(record, root), head)
+
+
+@verb("CGROUP ATTACH_TYPE PROG [ATTACH_FLAGS]")
+def attach(args: Args) -> None:
+    """Attach a program to a cgroup."""
+    change(args, attaching=True)
+
+
+@verb("CGROUP ATTACH_TYPE PROG")
+def detach(args: Args) -> None:
+    """Detach a program from a cgroup."""
+    change(args, attaching=False)
