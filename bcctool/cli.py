@@ -32,9 +32,10 @@ OPTIONS = (
 # In the order in which prefixes are tried: bpftool's first.
 OBJECTS = (
     "help", "batch", "prog", "map", "link", "cgroup", "perf", "net", "feature", "btf", "gen", "struct_ops", "iter",
-    "token", "version", "object",
+    "token", "version", "object", "completion",
 )  # fmt: skip
-_COMMANDS = ("help", "batch", "version")  # objects that are commands themselves
+# Those that are commands themselves, and the words that they take.
+COMMANDS = {"help": "", "batch": "file FILE", "version": "", "completion": "{ bash | zsh | fish }"}
 SIGPIPE_STATUS = 141  # what a shell shows for a command that died of SIGPIPE
 SIGINT_STATUS = 130
 
@@ -42,6 +43,7 @@ HELP = """\
 Usage: bcctool [OPTIONS] OBJECT { COMMAND | help }
        bcctool batch file FILE
        bcctool version
+       bcctool completion { bash | zsh | fish }
 
        OBJECT := { prog | map | link | cgroup | perf | net | feature | btf | gen |
                    struct_ops | iter | token | object }
@@ -130,7 +132,7 @@ class Session:
         name = next((name for name in OBJECTS if name.startswith(word)), None)
         if name is None:
             raise Usage(HELP)
-        if name in _COMMANDS:
+        if name in COMMANDS:
             return self.command(name, words)
         family = load_family(name)
         typed = words.pop(0) if words else family.first
@@ -156,6 +158,12 @@ class Session:
 
         if name == "batch":
             return batch.run(Args(words, self.options, "batch"), self)
+        if name == "completion":
+            from .commands import completion
+
+            declared = completion.Cli(OPTIONS, COMMANDS, OBJECTS, load_family)
+            self.out.write(completion.run(Args(words, self.options, "completion"), declared))
+            return 0
         return render(version.record(), version.text, self.out)
 
     def help(self, text: str) -> int:

@@ -20,6 +20,7 @@ LAYERS = (
     ("companion", "skeleton", "loader", "codegen", "objects"),
     ("elf", "btf", "insn"),
     ("kernel",),
+    ("grammar",),
     ("verbs", "output"),
     ("errors", "escapes"),
 )

@@ -256,7 +256,7 @@ class Options:
         self.roots.append(id)
 
 
-@verb("BTF_SRC [format FORMAT] [root_id BTF_ID]... [unsorted]")
+@verb("BTF_SRC [format FORMAT] [root_id ROOT_ID]... [unsorted]")
 def dump(args: Args) -> Rendered:
     """Dump types: all that there are, or those that a map or the root ids pick."""
     args.require(2, GENERIC)

@@ -26,6 +26,15 @@ MAP := { id MAP_ID | pinned FILE | name MAP_NAME }
 PLACE := { dev NAME [ingress | egress] | cgroup PATH | netns PATH | map MAP | prog PROG [function NAME] |
            netfilter { ip | ip6 } HOOK PRIORITY | perf_event NAME [freq N | period N] }
 HOOK := { prerouting | input | forward | output | postrouting }
+TYPE := { socket | kprobe | kretprobe | classifier | action | tracepoint | raw_tracepoint | xdp |
+          perf_event | cgroup/skb | cgroup/sock | cgroup/dev | lwt_in | lwt_out | lwt_xmit |
+          lwt_seg6local | sockops | sk_skb | sk_msg | lirc_mode2 | sk_reuseport | flow_dissector |
+          cgroup/sysctl | cgroup/bind4 | cgroup/bind6 | cgroup/post_bind4 | cgroup/post_bind6 |
+          cgroup/connect4 | cgroup/connect6 | cgroup/connect_unix | cgroup/getpeername4 |
+          cgroup/getpeername6 | cgroup/getpeername_unix | cgroup/getsockname4 | cgroup/getsockname6 |
+          cgroup/getsockname_unix | cgroup/sendmsg4 | cgroup/sendmsg6 | cgroup/sendmsg_unix |
+          cgroup/recvmsg4 | cgroup/recvmsg6 | cgroup/recvmsg_unix | cgroup/getsockopt |
+          cgroup/setsockopt | cgroup/sock_release | struct_ops | fentry | fexit | freplace | sk_lookup }
 ATTACH_TYPE := { sk_msg_verdict | sk_skb_verdict | sk_skb_stream_verdict |
                  sk_skb_stream_parser | flow_dissector }
 METRIC := { cycles | instructions | l1d_loads | llc_misses | itlb_misses | dtlb_misses |
@@ -141,7 +150,7 @@ def pin(args: Args) -> None:
 
 
 LOAD_OPTIONS = (
-    "[type TYPE] [{ offload_dev | xdpmeta_dev } NAME] [map { idx IDX | name NAME } MAP]... [pinmaps DIR] "
+    "[type TYPE] [{ offload_dev | xdpmeta_dev } DEVICE] [map { idx IDX | name NAME } MAP]... [pinmaps DIR] "
     "[autoattach [to PLACE]...] [kernel_btf BTF_FILE]"
 )
 
