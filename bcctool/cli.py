@@ -45,8 +45,7 @@ Usage: bcctool [OPTIONS] OBJECT { COMMAND | help }
        bcctool version
        bcctool completion { bash | zsh | fish }
 
-       OBJECT := { prog | map | link | cgroup | perf | net | feature | btf | gen |
-                   struct_ops | iter | token | object }
+       OBJECT := { prog | map | link | cgroup | perf | net | feature | btf | gen | struct_ops | iter | token | object }
        OPTIONS := { {-j|--json} [{-p|--pretty}] | {-d|--debug} | {-f|--bpffs} |
                     {-m|--mapcompat} | {-n|--nomount} | {-l|--legacy} |
                     {-L|--use-loader} |

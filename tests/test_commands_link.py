@@ -6,7 +6,6 @@ import errno
 import io
 import json
 import os
-import socket
 from typing import Any
 
 import pytest
@@ -214,7 +213,7 @@ def test_devices(
         id._obj.value = attached[0][0] if mode == 0 else 0
         return 0
 
-    monkeypatch.setattr(socket, "if_indextoname", if_indextoname)
+    monkeypatch.setattr(proc, "interface_name", if_indextoname)
     monkeypatch.setattr(bpf, "prog_query", lambda *words, links: attached if words == (hook, index) else [])
     monkeypatch.setattr(libbpf, "call", query)
     details = {"ifindex": index} | ({"attach_type": ATTACH(hook)} if hook else {})

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import struct
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -144,3 +145,29 @@ def test_a_hostile_name_does_not_reach_the_terminal(fake_kernel: FakeKernel) -> 
     fake_kernel.add(bpf.PROG, 1, type=6, name=b"\x1b[2J\xff")
     assert "name \\x1b[2J\\xff  tag" in run("prog")[0]
     assert json.loads(run("prog", json=True)[0])[0]["name"] == "\x1b[2J\\xff"
+
+
+def test_a_listing_ends_though_more_is_loaded_all_the_time(
+    fake_kernel: FakeKernel,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever asks the kernel for the next id after each program would follow a quick loader without end."""
+    add_two(fake_kernel)
+    open_by_id = fake_kernel.fd_by_id
+
+    def next_ids(kind: str) -> Iterator[int]:
+        id = 0
+        while following := [other for other in fake_kernel.objects[kind] if other > id]:
+            id = min(following)
+            yield id
+
+    def fd_by_id(kind: str, id: int, flags: int = 0) -> int:
+        assert id < 100
+        if kind == bpf.PROG:
+            fake_kernel.add(kind, max(fake_kernel.objects[kind]) + 1, type=6)
+        return open_by_id(kind, id, flags)
+
+    monkeypatch.setattr(bpf, "ids", next_ids)
+    monkeypatch.setattr(bpf, "fd_by_id", fd_by_id)
+    out, status = run("prog", "show", json=True)
+    assert ([record["id"] for record in json.loads(out)], status) == ([7, 9], 0)

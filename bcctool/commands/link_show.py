@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..errors import Error
 from ..escapes import printable
-from ..kernel import bpf, uapi
+from ..kernel import bpf, proc, uapi
 from .listing import Owners, Paths, holders, holders_text, pinned_paths, pinned_text
 
 TYPE_CHECKING = False
@@ -136,12 +136,10 @@ def _device(link: Link, details: Record) -> Record:
 
 def _device_name(link: Link, ifindex: int) -> str:
     """The name of a link's device, unless it is in another network namespace, where ours would be of another device."""
-    import socket
-
     if not ifindex:
         return DETACHED
     try:
-        return socket.if_indextoname(ifindex) if _is_there(link, ifindex) else UNKNOWN
+        return proc.interface_name(ifindex) if _is_there(link, ifindex) else UNKNOWN
     except OSError:
         return UNKNOWN
 

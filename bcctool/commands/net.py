@@ -8,6 +8,7 @@ import os
 from ..errors import Error, KernelError
 from ..escapes import printable
 from ..kernel import bpf, libbpf, uapi
+from ..objects.link import Link
 from ..objects.prog import Prog
 from ..verbs import ARGUMENT_ERROR, Args, Usage, verb
 from . import select
@@ -143,27 +144,14 @@ def netfilter_rows() -> list[Record]:
     """The netfilter links of all network namespaces: by family, hook and priority."""
     rows = []
     netfilter = uapi.LINK_TYPES.index("netfilter")
-    for info in link_infos():
+    for link in Link.all():
+        with link:
+            info = link.info
         if info.type == netfilter:
             hook = info.netfilter
             row = {"pf": hook.pf, "hook": hook.hooknum, "prio": hook.priority, "flags": hook.flags, "id": info.prog_id}
             rows.append(row)
     return sorted(rows, key=lambda row: (row["pf"], row["hook"], row["prio"]))
-
-
-def link_infos() -> Iterator[uapi.link_info]:
-    """What the kernel says of each link; those that vanish meanwhile are skipped."""
-    for id in bpf.ids(bpf.LINK):
-        try:
-            fd = bpf.fd_by_id(bpf.LINK, id)
-        except OSError:
-            continue
-        try:
-            info = uapi.link_info()
-            bpf.fill_info(fd, info)
-        finally:
-            os.close(fd)
-        yield info
 
 
 def at(record: Record) -> str:

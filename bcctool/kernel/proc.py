@@ -80,6 +80,17 @@ def mount_options(*types: str) -> Iterator[tuple[str, str]]:
                 yield path, options
 
 
+def interface_name(index: int) -> str:
+    """The name of a network device in this network namespace; OSError if there is none. The socket module is slow."""
+    import ctypes
+
+    name = ctypes.create_string_buffer(16)  # IF_NAMESIZE
+    if not ctypes.CDLL(None, use_errno=True).if_indextoname(index, name):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return os.fsdecode(name.value)
+
+
 def boot_time_ns() -> int:
     """CLOCK_REALTIME minus CLOCK_BOOTTIME, in nanoseconds: what turns a program's load time into an epoch."""
     import time

@@ -59,9 +59,12 @@ class Handle:
 
     @classmethod
     def ids(cls) -> Iterator[int]:
-        """The ids of all objects of this kind. Error when the kernel won't tell (not root)."""
+        """The ids of all objects of this kind at this moment. Error when the kernel won't tell (not root).
+
+        All at once: who is slower than another process loads objects would never be at the end of them.
+        """
         try:
-            yield from bpf.ids(cls.KIND)
+            yield from list(bpf.ids(cls.KIND))
         except OSError as error:
             raise KernelError(f"can't get next {cls.NOUN}", error.errno or 0, status=255) from None
 

@@ -11,7 +11,10 @@ _ID_FIELDS = {bpf.PROG: "prog_id", bpf.MAP: "map_id", bpf.LINK: "link_id", bpf.B
 
 
 def owners(kind: str) -> dict[int, list[dict[str, int | str]]]:
-    """{id: [{"pid": N, "comm": S}, ...]} for all objects of a kind, by ascending pid, this process left out."""
+    """{id: [{"pid": N, "comm": S}, ...]} for all objects of a kind that somebody holds, by ascending pid.
+
+    This process is left out.
+    """
     found: dict[int, dict[int, str]] = {}
     targets = {target for target, its_kind in LINKS.items() if its_kind == kind}
     own = os.getpid()
@@ -27,6 +30,7 @@ def owners(kind: str) -> dict[int, list[dict[str, int | str]]]:
     for holders in found.values():
         for pid in holders:
             holders[pid] = comms[pid] = comms.get(pid) or proc.comm(pid)
-    return {
+    named: dict[int, list[dict[str, int | str]]] = {
         id: [{"pid": pid, "comm": comm} for pid, comm in holders.items() if comm] for id, holders in found.items()
     }
+    return {id: holders for id, holders in named.items() if holders}  # a process without a name has ended meanwhile
