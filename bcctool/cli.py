@@ -14,11 +14,13 @@ from .verbs import Args, Family, Options, Usage, Verb
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
 # letter, long name (empty: none), whether a word follows, attributes of Options that it sets
 OPTIONS = (
     ("j", "json", False, ("json",)),
     ("p", "pretty", False, ("json", "pretty")),
+    ("t", "table", False, ("table",)),
     ("f", "bpffs", False, ("bpffs",)),
     ("m", "mapcompat", False, ("mapcompat",)),
     ("n", "nomount", False, ("nomount",)),
@@ -46,9 +48,8 @@ Usage: bcctool [OPTIONS] OBJECT { COMMAND | help }
        bcctool completion { bash | zsh | fish }
 
        OBJECT := { prog | map | link | cgroup | perf | net | feature | btf | gen | struct_ops | iter | token | object }
-       OPTIONS := { {-j|--json} [{-p|--pretty}] | {-d|--debug} | {-f|--bpffs} |
-                    {-m|--mapcompat} | {-n|--nomount} | {-l|--legacy} |
-                    {-L|--use-loader} |
+       OPTIONS := { {-j|--json} [{-p|--pretty}] | {-t|--table} | {-d|--debug} | {-f|--bpffs} |
+                    {-m|--mapcompat} | {-n|--nomount} | {-l|--legacy} | {-L|--use-loader} |
                     {-B|--base-btf FILE} | {-V|--version} }
 """
 
@@ -145,9 +146,22 @@ class Session:
     def run(self, verb: Verb, args: Args, usage: str) -> int:
         """Run a verb; words that make no command are answered with the family's usage."""
         try:
-            return render(verb.run(args), verb.text, self.out)
+            result = verb.run(args)
+            if verb.columns and self.options.table and not self.out.is_json:
+                return self.table(result, verb)
+            return render(result, verb.text, self.out)
         except Usage as error:
             raise Usage((error.message and f"Error: {error.message}\n") or usage) from None
+
+    def table(self, result: Any, verb: Verb) -> int:
+        """Show a verb's records as a table."""
+        from . import table
+
+        records = [result] if isinstance(result, dict) else getattr(result, "records", result)
+        if verb.rows:
+            records = (row for record in records for row in verb.rows(record))
+        self.out.write(table.render(records, verb.columns, table.coloured()))
+        return 0
 
     def command(self, name: str, words: list[str]) -> int:
         """An object that is a command itself."""

@@ -6,7 +6,7 @@ from .errors import Error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from typing import Any
 
 MAX_U32 = 0xFFFFFFFF
@@ -21,7 +21,7 @@ class Options:
     """The command line's options, one attribute per row of cli.OPTIONS."""
 
     def __init__(self) -> None:
-        self.json = self.pretty = self.bpffs = self.mapcompat = self.nomount = self.debug = False
+        self.json = self.pretty = self.table = self.bpffs = self.mapcompat = self.nomount = self.debug = False
         self.use_loader = self.legacy = self.version = self.help = False
         self.base_btf: str | None = None
 
@@ -115,8 +115,13 @@ def one_of(keywords: Iterable[str]) -> str:
 class Verb:
     """A command of a family: what `run` returns is what output.render takes."""
 
-    def __init__(self, run: Callable[[Args], Any], grammar: str, text: Callable[[Any], str] | None, alias: str) -> None:
+    def __init__(
+        self, run: Callable[[Args], Any], grammar: str, text: Callable[[Any], str] | None, alias: str,
+        columns: Sequence[Any], rows: Callable[[Any], Iterable[Any]] | None,
+    ) -> None:  # fmt: skip
         self.run = run
+        self.columns = columns
+        self.rows = rows
         self.name = run.__name__.rstrip("_")
         self.grammar = grammar
         self.text = text
@@ -125,14 +130,20 @@ class Verb:
 
 
 def verb(
-    grammar: str = "", *, text: Callable[[Any], str] | None = None, alias: str = ""
+    grammar: str = "",
+    *,
+    text: Callable[[Any], str] | None = None,
+    alias: str = "",
+    columns: Sequence[Any] = (),
+    rows: Callable[[Any], Iterable[Any]] | None = None,
 ) -> Callable[[Callable[[Args], Any]], Verb]:
     """Make a function a verb of the family whose module it stands in.
 
     grammar: the words after the verb, for the help; text: a record as plain text; alias: a second name.
+    columns: of a table (table.py), which `-t` asks for; rows: the rows of a record, where it is not one itself.
     The function returns None (no result), a dict (one record), an iterable of records, or an output.Rendered.
     """
-    return lambda run: Verb(run, grammar, text, alias)
+    return lambda run: Verb(run, grammar, text, alias, columns, rows)
 
 
 def later(name: str) -> Callable[..., Any]:

@@ -21,7 +21,7 @@ LAYERS = (
     ("elf", "btf", "insn"),
     ("kernel",),
     ("grammar",),
-    ("verbs", "output"),
+    ("verbs", "output", "table"),
     ("errors", "escapes"),
 )
 RANKS = {name: rank for rank, names in enumerate(LAYERS) for name in names}

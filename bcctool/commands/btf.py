@@ -78,7 +78,13 @@ def rows(btfs: Iterable[Btf], progs: Users, maps: Users, held: Owners) -> Iterat
             yield describe(btf, progs, maps, held)
 
 
-@verb("[id BTF_ID]", text=text, alias="list")
+COLUMNS = (
+    ("ID", "id", "number"), ("NAME", lambda record: record.get("name", "<anon>"), "text"), ("SIZE", "size", "size"),
+    ("PROGS", "prog_ids", "list"), ("MAPS", "map_ids", "list"), ("HELD BY", "pids", "pids"),
+)  # fmt: skip
+
+
+@verb("[id BTF_ID]", text=text, alias="list", columns=COLUMNS)
 def show(args: Args) -> Any:
     """Show BTF objects in the kernel, and the programs and maps that use them."""
     if len(args) not in (0, 2):

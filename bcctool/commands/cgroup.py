@@ -221,7 +221,13 @@ def change(args: Args, attaching: bool) -> None:
         os.close(fd)
 
 
-@verb("CGROUP [effective]", alias="list")
+COLUMNS = (
+    ("ID", "id", "number"), ("TYPE", "attach_type", "text"), ("FLAGS", "attach_flags", "text"),
+    ("NAME", "name", "text"), ("HOOK", "attach_btf_name", "text"),
+)  # fmt: skip
+
+
+@verb("CGROUP [effective]", alias="list", columns=COLUMNS)
 def show(args: Args) -> Listing:
     """Show the programs of a cgroup; `effective`: with those that it inherits."""
     args.require(1, status=255)
@@ -231,7 +237,12 @@ def show(args: Args) -> Listing:
     return Listing(records, text, header(inherited) if records else "")
 
 
-@verb("[CGROUP_ROOT [effective]]")
+def tree_table_rows(record: Record) -> Iterator[Record]:
+    """The programs of a cgroup, each with it."""
+    return (program | {"cgroup": record["cgroup"]} for program in record["programs"])
+
+
+@verb("[CGROUP_ROOT [effective]]", columns=(("CGROUP", "cgroup", "text"), *COLUMNS), rows=tree_table_rows)
 def tree(args: Args) -> Listing:
     """Show the programs of all cgroups below a directory, by default of all cgroups."""
     root = args.next() if args else cgroup.mount_point()

@@ -24,7 +24,13 @@ LINK := { id LINK_ID | pinned FILE }
 DETACH_STATUS = 1
 
 
-@verb("[LINK]", text=link_show.text, alias="list")
+COLUMNS = (
+    ("ID", "id", "number"), ("TYPE", "type", "text"), ("PROG", lambda record: record["prog_id"] or None, "number"),
+    ("PLACE", link_show.place, "text"), ("HELD BY", "pids", "pids"), ("PINNED", "pinned", "list"),
+)  # fmt: skip
+
+
+@verb("[LINK]", text=link_show.text, alias="list", columns=COLUMNS)
 def show(args: Args) -> Any:
     """Show links."""
     if len(args) not in (0, 2):

@@ -52,6 +52,12 @@ def text(record: Record) -> str:
     return text + pinned_text(record) + holders_text(record) + "\n"
 
 
+def place(record: Record) -> str:
+    """Where a link attaches, in one line."""
+    text = ROWS[record["type"]][1](record) if record["type"] in ROWS else ""
+    return " ".join((text or _nonzero({"map_id": 0} | record, "map_id")).split())
+
+
 def _words(record: Record, *keys: str) -> str:
     """`KEY VALUE  ` for each key."""
     return "".join(f"{key} {printable(str(record[key]))}  " for key in keys)

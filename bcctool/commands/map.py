@@ -36,7 +36,14 @@ NOT_FOUND = 254  # -ENOENT
 SELECTOR = 2  # words
 
 
-@verb("[MAP]", text=map_show.text, alias="list")
+COLUMNS = (
+    ("ID", "id", "number"), ("TYPE", "type", "text"), ("NAME", "name", "text"), ("FLAGS", "flags", "flags"),
+    ("KEY", "bytes_key", "size"), ("VALUE", "bytes_value", "size"), ("ENTRIES", "max_entries", "number"),
+    ("MEMLOCK", "bytes_memlock", "size"), ("HELD BY", "pids", "pids"), ("PINNED", "pinned", "list"),
+)  # fmt: skip
+
+
+@verb("[MAP]", text=map_show.text, alias="list", columns=COLUMNS)
 def show(args: Args) -> Any:
     """Show loaded maps."""
     if len(args) not in (0, SELECTOR):

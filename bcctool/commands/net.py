@@ -223,7 +223,25 @@ def device_index(name: str, status: int) -> int:
         raise Error(f"invalid devname {name}", status) from None
 
 
-@verb("[dev NAME]", text=text, alias="list")
+def table_rows(record: Record) -> Iterator[Record]:
+    """The programs of all sections, each with its `hook`."""
+    for section, rows in record.items():
+        for row in rows:
+            if section == "netfilter":
+                yield row | {"hook": "netfilter", "where": " ".join(netfilter_place(row).split())}
+            else:
+                for each in row.get("multi_attachments", (row,)):
+                    yield {"hook": section, "where": each.get("mode") or row.get("kind")} | row | each
+
+
+COLUMNS = (
+    ("HOOK", "hook", "text"), ("DEVICE", lambda row: at(row) if "devname" in row else None, "text"),
+    ("WHERE", "where", "text"), ("PROG", lambda row: row.get("prog_id", row.get("id")), "number"),
+    ("NAME", "name", "text"), ("LINK", lambda row: row.get("link_id") or None, "number"),
+)  # fmt: skip
+
+
+@verb("[dev NAME]", text=text, alias="list", columns=COLUMNS, rows=table_rows)
 def show(args: Args) -> Iterable[Record]:
     """Show the programs of network devices, the flow dissector, and netfilter's programs."""
     only = None

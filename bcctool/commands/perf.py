@@ -76,7 +76,20 @@ def text(record: dict[str, Any]) -> str:
     return "  ".join(words) + "\n"
 
 
-@verb(text=text, alias="list")
+def place(record: dict[str, Any]) -> str:
+    """What the program is attached to."""
+    name = next((str(record[key]) for key in ("tracepoint", "filename", "func") if key in record), "")
+    offset = f"+{record['offset']:#x}" if record.get("offset") else ""
+    return f"{name}{offset}" if name else f"{record['addr']:#x}" if "addr" in record else ""
+
+
+COLUMNS = (
+    ("PID", "pid", "number"), ("FD", "fd", "number"), ("PROG", "prog_id", "number"), ("TYPE", "fd_type", "text"),
+    ("PLACE", place, "text"),
+)  # fmt: skip
+
+
+@verb(text=text, alias="list", columns=COLUMNS)
 def show(args: Args) -> Iterator[dict[str, Any]]:
     """Show programs at tracepoints, kprobes and uprobes."""
     args.end()

@@ -97,7 +97,15 @@ def text(record: dict[str, Any]) -> str:
     return text + "\n"
 
 
-@verb("[PROG]", text=text, alias="list")
+COLUMNS = (
+    ("ID", "id", "number"), ("TYPE", "type", "text"), ("NAME", "name", "text"), ("TAG", "tag", "text"),
+    ("AGE", "loaded_at", "age"), ("XLATED", "bytes_xlated", "size"), ("JITED", "bytes_jited", "size"),
+    ("MEMLOCK", "bytes_memlock", "size"), ("RUNS", "run_cnt", "number"), ("TIME", "run_time_ns", "duration"),
+    ("MAPS", "map_ids", "list"), ("HELD BY", "pids", "pids"), ("PINNED", "pinned", "list"),
+)  # fmt: skip
+
+
+@verb("[PROG]", text=text, alias="list", columns=COLUMNS)
 def show(args: Args) -> Any:
     """Show loaded programs."""
     if len(args) not in (0, 2):

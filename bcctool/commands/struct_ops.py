@@ -80,7 +80,10 @@ def text(record: dict[str, Any]) -> str:
     return f"{record['id']}: {printable(record['name']):<15} {printable(record['kernel_struct_ops']):<32}\n"
 
 
-@verb("[STRUCT_OPS_MAP]", text=text, alias="list")
+COLUMNS = (("ID", "id", "number"), ("NAME", "name", "text"), ("STRUCT", "kernel_struct_ops", "text"))
+
+
+@verb("[STRUCT_OPS_MAP]", text=text, alias="list", columns=COLUMNS)
 def show(args: Args) -> Iterator[dict[str, Any]]:
     """Show struct_ops maps and the kernel's structs that they are for."""
     maps = chosen(args) if args else all_maps()

@@ -43,7 +43,10 @@ def text(record: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-@verb(text=text, alias="list")
+COLUMNS = (("MOUNT", "token_info", "text"), *((key.removeprefix("allowed_").upper(), key, "list") for key in LISTS))
+
+
+@verb(text=text, alias="list", columns=COLUMNS)
 def show(args: Args) -> Iterator[dict[str, Any]]:
     """Show the bpf file systems that delegate commands, map types, program types or attach types."""
     args.end()

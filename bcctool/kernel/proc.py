@@ -160,6 +160,7 @@ class KernelSymbols:
 
     def __init__(self) -> None:
         self._text: bytes | None = None
+        self._rereads = 3
 
     def _lines(self) -> bytes:
         if self._text is None:
@@ -174,6 +175,12 @@ class KernelSymbols:
         """The symbol at exactly this address, empty if none is or the kernel hides them."""
         text = self._lines()
         at = text.find(b"\n%016x " % address) if address else -1
+        # The kernel does not write the list at one moment: while programs come and go it may leave some out.
+        while at < 0 and address and self._rereads:
+            self._rereads -= 1
+            self._text = None
+            text = self._lines()
+            at = text.find(b"\n%016x " % address)
         return text[at + 20 : text.find(b"\n", at + 1)].partition(b"\t")[0].decode() if at >= 0 else ""
 
     def address(self, name: str) -> int:
