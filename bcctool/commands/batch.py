@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
         def execute(self, words: Sequence[str]) -> int: ...
 
+        def report(self, error: Error) -> None: ...
+
 
 MAX_LINE = 65536
 MAX_WORDS = 4096
@@ -33,10 +35,10 @@ def run(args: Args, session: Session) -> int:
     """Run the file's commands; the status of the first that fails, else 0."""
     if len(args) < 2:
         raise Error("too few parameters for batch")
-    if len(args) > 2:
-        raise Error("too many parameters for batch")
     if args.accept("file") is None:
         raise Error(f"expected 'file', got: {args.peek()}")
+    if len(args) > 1:
+        raise Error("too many parameters for batch")
     out = session.out
     if not out.is_json:
         count, status = _run_lines(args.next(), session)
@@ -47,15 +49,22 @@ def run(args: Args, session: Session) -> int:
     out.write("[")
     out.depth += 1
     separator, status = "", 0
-    for words in lines:
+    while not status:
+        try:
+            words = next(lines, None)
+        except Error as error:
+            out.write(separator)
+            session.report(error)
+            separator, status = ",", error.status
+            break
+        if words is None:
+            break
         out.write(f"{separator}{_opening(words, out)}")
         out.depth += 1
         status = session.execute(words)
         out.depth -= 1
         out.write(newline(out.style == "pretty", out.depth) + "}")
         separator = ","
-        if status:
-            break
     out.depth -= 1
     out.write((newline(out.style == "pretty", out.depth) if separator else "") + "]")
     return status
@@ -80,9 +89,14 @@ def _opening(words: Sequence[str], out: Output) -> str:
 
 
 def read(path: str) -> Iterator[list[str]]:
-    """The words of each command of a file (`-`: standard input)."""
+    """The words of each command of a file (`-`: standard input). Error at once when it can't be opened."""
     data = sys.stdin.buffer.read() if path == "-" else proc.read_file(path, f"Can't open file ({path})")
-    lines = iter(data.decode("utf-8", "surrogateescape").splitlines())
+    return commands(data.decode("utf-8", "surrogateescape"))
+
+
+def commands(text: str) -> Iterator[list[str]]:
+    """The words of each command of a text."""
+    lines = iter(text.removesuffix("\n").split("\n"))
     number = 0
     for line in lines:
         text = line.partition("#")[0]
@@ -91,7 +105,7 @@ def read(path: str) -> Iterator[list[str]]:
             if following is None:
                 raise Error(f"missing continuation line on command {number}")
             text = text.rstrip(_BLANKS)[:-1] + following.partition("#")[0]
-        if len(text) > MAX_LINE:
+        if len(text.encode("utf-8", "surrogateescape")) > MAX_LINE:
             raise Error(f"command {number} is too long")
         words = list(split(text, number))
         if words:
@@ -112,7 +126,7 @@ def split(text: str, number: int) -> Iterator[str]:
             yield text[1:end]
             text = text[end + 1 :].lstrip(_BLANKS)
         else:
-            word = text.split(None, 1)
-            yield word[0]
-            text = word[1] if len(word) > 1 else ""
+            end = next((at for at, char in enumerate(text) if char in _BLANKS), len(text))
+            yield text[:end]
+            text = text[end:].lstrip(_BLANKS)
     raise Error(f"too many arguments to command {number}")

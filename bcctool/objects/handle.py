@@ -106,6 +106,8 @@ class Handle:
         try:
             fd = bpf.obj_get(path, flags)
         except OSError as error:
+            if flags and error.errno == errno.EINVAL:  # a link, which is not opened for reading or for writing
+                return cls.from_pin(path)
             hint = ": is it in a bpf file system (bpffs)?" if error.errno in (errno.EACCES, errno.EPERM) else ""
             raise Error(f"bpf obj get ({path}): {os.strerror(error.errno or 0)}{hint}") from None
         kind = kind_of(fd)
