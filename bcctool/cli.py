@@ -38,6 +38,7 @@ OBJECTS = (
 )  # fmt: skip
 # Those that are commands themselves, and the words that they take.
 COMMANDS = {"help": "", "batch": "file FILE", "version": "", "completion": "{ bash | zsh | fish }"}
+_OWN_NAME = ("btf", "gen", "iter")  # whose help does not say the word as it was typed, as bpftool's
 SIGPIPE_STATUS = 141  # what a shell shows for a command that died of SIGPIPE
 SIGINT_STATUS = 130
 
@@ -54,9 +55,13 @@ Usage: bcctool [OPTIONS] OBJECT { COMMAND | help }
 """
 
 
-def parse_options(argv: Sequence[str]) -> tuple[Options, list[str]]:
-    """Split argv into options, which may stand anywhere before `--`, and words. Usage for an unknown option."""
-    options, words = Options(), []
+def parse_options(argv: Sequence[str], options: Options | None = None) -> tuple[Options, list[str]]:
+    """Split argv into options, which may stand anywhere before `--`, and words. Usage for an unknown option.
+
+    options: where to put them, for those who want to know the ones before an unknown one.
+    """
+    options = options or Options()
+    words = []
     rest = list(argv)
     while rest and not options.help:
         word = rest.pop(0)
@@ -64,7 +69,11 @@ def parse_options(argv: Sequence[str]) -> tuple[Options, list[str]]:
             words += rest
             break
         if word.startswith("--"):
-            _set(options, _long(word), "", rest, word)
+            name, equals, value = word.partition("=")
+            row = _long(name)
+            if row and equals and not row[2]:
+                row = None  # it takes no word
+            _set(options, row, "", [value] if equals else rest, word)
         elif word.startswith("-") and word != "-" and not word[1:].isdigit():  # a priority may be negative
             letters = word[1:]
             while letters:
@@ -91,7 +100,7 @@ def _set(options: Options, row: _Row | None, letters: str, rest: list[str], word
         raise Usage(f"unrecognized option '{word}'")
     _, _, takes_word, attributes = row
     if takes_word and not letters and not rest:
-        raise Usage(f"option '{word}' needs a word")
+        raise Usage(f"unrecognized option '{word}': a word has to follow it")
     for attribute in attributes:
         setattr(options, attribute, (letters or rest.pop(0)) if takes_word else True)
     return "" if takes_word else letters
@@ -103,6 +112,27 @@ class Session:
     def __init__(self, options: Options, out: Output) -> None:
         self.options = options
         self.out = out
+
+    def start(self, words: Sequence[str]) -> int:
+        """Run what the command line says, once the file of --base-btf is known to be one."""
+        if self.options.base_btf is not None:
+            from .commands.btf import base
+
+            try:
+                base(self.options)
+            except Error as error:
+                self.report(error)
+                return GENERIC
+        if self.options.help or self.options.version:
+            words = ["help" if self.options.help else "version"]
+        return self.execute(words)
+
+    def refuse(self, error: Error) -> int:
+        """Answer a command line with an option that there is not."""
+        self.report(error)
+        if not self.out.is_json:
+            sys.stderr.write(HELP)
+        return GENERIC
 
     def execute(self, words: Sequence[str]) -> int:
         """Run one command and report what fails; its exit status."""
@@ -135,13 +165,14 @@ class Session:
         if name in COMMANDS:
             return self.command(name, words)
         family = load_family(name)
-        typed = words.pop(0) if words else family.first
+        typed = (words.pop(0) if words else "") or family.first
         verb = family.find(typed)
+        usage = family.help(name if name in _OWN_NAME else word)
         if verb is None or ("help".startswith(typed) and typed):
             if verb is None and not "help".startswith(typed):
-                raise Usage(family.help(word))
-            return self.help(family.help(word))
-        return self.run(verb, Args(words, self.options, verb.name), family.help(word))
+                raise Usage(usage)
+            return self.help(usage)
+        return self.run(verb, Args(words, self.options, verb.name, typed or word), usage)
 
     def run(self, verb: Verb, args: Args, usage: str) -> int:
         """Run a verb; words that make no command are answered with the family's usage."""
@@ -212,17 +243,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:  # closed: what is opened next must not take its number
             setattr(sys, name, open(os.devnull, "r+"))  # noqa: SIM115
+    options, refused = Options(), None
+    words: list[str] = []
     try:
-        options, words = parse_options(sys.argv[1:] if argv is None else argv)
+        words = parse_options(sys.argv[1:] if argv is None else argv, options)[1]
     except Usage as error:
-        sys.stderr.write(f"Error: {printable(error.message)}\n{HELP}")
-        return GENERIC
+        refused = Error(error.message)
     out = Output(options.style)
     session = Session(options, out)
     try:
-        if options.help or options.version:
-            words = ["help" if options.help else "version"]
-        status = session.execute(words)
+        status = session.refuse(refused) if refused else session.start(words)
         if out.is_json:
             out.write("\n")
         out.flush()

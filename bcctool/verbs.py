@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 MAX_U32 = 0xFFFFFFFF
+HEX_DIGITS = frozenset("0123456789abcdefABCDEF")
 ARGUMENT_ERROR = 234  # -EINVAL: what bpftool's pin, attach and detach return for too few words
 
 
@@ -24,6 +25,7 @@ class Options:
         self.json = self.pretty = self.table = self.bpffs = self.mapcompat = self.nomount = self.debug = False
         self.use_loader = self.legacy = self.version = self.help = False
         self.base_btf: str | None = None
+        self.base_types: Any = None  # what is in that file, once it is read
 
     @property
     def style(self) -> str:
@@ -34,10 +36,11 @@ class Options:
 class Args:
     """A cursor over the words after the verb, with the options they came with."""
 
-    def __init__(self, words: Iterable[str], options: Options, verb: str = "") -> None:
+    def __init__(self, words: Iterable[str], options: Options, verb: str = "", typed: str = "") -> None:
         self.words = list(words)
         self.options = options
         self.verb = verb
+        self.before = typed or verb  # the word before the next one, as it was typed
 
     def __len__(self) -> int:
         return len(self.words)
@@ -52,14 +55,15 @@ class Args:
             if what:
                 raise Error(f"expected {what}")
             raise Usage("")
-        return self.words.pop(0)
+        self.before = self.words.pop(0)
+        return self.before
 
     def accept(self, *keywords: str) -> str | None:
         """Take the next word if it is a prefix of a keyword: the first keyword that it abbreviates."""
         if self.words:
             for keyword in keywords:
                 if keyword.startswith(self.words[0]):
-                    self.words.pop(0)
+                    self.before = self.words.pop(0)
                     return keyword
         return None
 
@@ -87,8 +91,7 @@ class Args:
     def require(self, count: int, status: int = ARGUMENT_ERROR) -> None:
         """Error unless at least `count` words are left."""
         if len(self.words) < count:
-            noun = "argument" if count == 1 else "arguments"
-            raise Error(f"'{self.verb}' needs at least {count} {noun}, {len(self.words)} found", status)
+            raise Error(f"'{self.before}' needs at least {count} arguments, {len(self.words)} found", status)
 
     def end(self) -> None:
         """Error if words are left."""
@@ -97,12 +100,18 @@ class Args:
 
 
 def parse_number(word: str) -> int | None:
-    """A non-negative number in C's notation, None when it is not one."""
+    """A non-negative number as strtoul with base 0 reads it, all of the word; None when it is not one."""
+    text = word.lstrip(" \t\n\v\f\r")
+    digits = text[1:] if text[:1] == "+" else text
+    if digits[:2] in ("0x", "0X"):
+        base, digits = 16, digits[2:]
+    else:
+        base = 8 if digits[:1] == "0" else 10
+    if not digits or not all(char in HEX_DIGITS for char in digits):  # int() takes blanks, signs, `_` and `0b` as well
+        return None
     try:
-        if len(word) > 1 and word[0] == "0" and word[1:].isdigit():
-            return int(word, 8)
-        return int(word, 0) if word[:1].isdigit() and "_" not in word else None
-    except ValueError:
+        return int(digits, base)
+    except ValueError:  # more digits than Python converts, or such as the base does not have
         return None
 
 
@@ -158,10 +167,26 @@ def later(name: str) -> Callable[..., Any]:
     return call
 
 
+OPTIONS = {
+    "j": "{-j|--json} [{-p|--pretty}]",
+    "t": "{-t|--table}",
+    "d": "{-d|--debug}",
+    "l": "{-l|--legacy}",
+    "f": "{-f|--bpffs}",
+    "m": "{-m|--mapcompat}",
+    "n": "{-n|--nomount}",
+    "L": "{-L|--use-loader}",
+    "B": "{-B|--base-btf FILE}",
+}
+"""Letter → what the help of a family says of an option."""
+_HELP_WIDTH = 88
+
+
 class Family:
     """A word such as `prog` and its verbs, in the order in which prefixes are tried.
 
-    first: what the word alone does, if not the first verb: FIRST of the family's module.
+    first: what the word alone does, if not the first verb: FIRST of the family's module. options: those that its help
+    names, by their letters: OPTIONS of the module, behind those of all families.
     """
 
     def __init__(self, name: str, module: Any) -> None:
@@ -169,6 +194,8 @@ class Family:
         self.verbs: list[Verb] = [value for value in vars(module).values() if isinstance(value, Verb)]
         self.notes: str = getattr(module, "HELP", "")
         self.first: str = getattr(module, "FIRST", "")
+        tables = "t" if any(verb.columns for verb in self.verbs) else ""
+        self.options: str = f"j{tables}d{getattr(module, 'OPTIONS', '')}"
 
     def find(self, word: str) -> Verb | None:
         """The first verb that the word abbreviates."""
@@ -182,7 +209,17 @@ class Family:
         names = [f"{{ {verb.name} | {verb.alias} }}" if verb.alias else verb.name for verb in self.verbs]
         rows = [f"bcctool {word} {name} {verb.grammar}".rstrip() for name, verb in zip(names, self.verbs, strict=True)]
         rows.append(f"bcctool {word} help")
-        text = "Usage: " + "\n       ".join(rows) + "\n"
+        text = "Usage: " + "\n       ".join(rows) + "\n\n"
         if self.notes:
-            text += "\n" + "".join(f"       {line}\n" if line else "\n" for line in self.notes.strip("\n").split("\n"))
-        return text
+            text += "".join(f"       {line}\n" if line else "\n" for line in self.notes.strip("\n").split("\n"))
+        return text + self.options_help()
+
+    def options_help(self) -> str:
+        """The options, as many in a line as fit."""
+        lines = ["       OPTIONS := {"]
+        for number, letter in enumerate(self.options):
+            word = OPTIONS[letter] + (" }" if number == len(self.options) - 1 else " |")
+            if len(lines[-1]) + 1 + len(word) > _HELP_WIDTH:
+                lines.append(" " * len("       OPTIONS := {"))
+            lines[-1] += f" {word}"
+        return "\n".join(lines) + "\n"

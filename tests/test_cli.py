@@ -28,6 +28,7 @@ def test_options_stand_anywhere_and_may_be_bundled_or_cut() -> None:
     options, words = parse_options(["-B", "file", "btf", "--base-btf", "other"])
     assert (options.base_btf, words) == ("other", ["btf"])
     assert parse_options(["-nBbase"])[0].base_btf == "base"
+    assert parse_options(["--base=other"])[0].base_btf == "other"
     assert parse_options(["-"])[1] == ["-"]
     assert parse_options(["-128", "-j"])[1] == ["-128"]  # no option is a digit, and a priority may be negative
 
@@ -44,6 +45,43 @@ def test_help_is_immediate_and_version_waits(bcctool: Run) -> None:
     assert done.stderr.startswith("Usage: bcctool [OPTIONS] OBJECT { COMMAND | help }\n")
     assert bcctool("-V", "--foo", status=255).stderr.startswith("Error: unrecognized option '--foo'\nUsage: ")
     assert bcctool("prog", "show", "-V").stdout.startswith(f"bcctool v{__version__}\n")
+
+
+@pytest.mark.parametrize("option", ["--foo", "--json=1", "-B"])
+def test_an_unknown_option_is_an_error_in_json_too(bcctool: Run, option: str) -> None:
+    done = bcctool("-j", "version", option, status=255)
+    assert json.loads(done.stdout)["error"].startswith(f"unrecognized option '{option}'")
+    assert done.stderr == ""
+
+
+def test_the_base_btf_is_looked_at_before_anything_else(bcctool: Run, tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    for path, reason in (("/nosuch", "No such file or directory"), (str(tmp_path / "empty"), "it is empty")):
+        done = bcctool("-B", path, "version", status=255)
+        assert (done.stdout, done.stderr) == ("", f"Error: failed to parse base BTF at '{path}': {reason}\n")
+        done = bcctool("version", "-jB", path, status=255)
+        assert json.loads(done.stdout) == {"error": f"failed to parse base BTF at '{path}': {reason}"}
+
+
+def test_an_empty_word_is_the_first_command(bcctool: Run) -> None:
+    assert bcctool("iter", "").stderr.startswith("Usage: bcctool iter ")
+    assert bcctool("").stderr.startswith("Usage: bcctool [OPTIONS]")
+
+
+@pytest.mark.parametrize(
+    ("words", "before"),
+    [
+        ("p p", "p"),
+        ("gen", "gen"),
+        ("map create /x type hash key 4 value 4 entries", "4"),
+        ("prog load a b type", "type"),
+        ("iter pin a b map", None),
+    ],
+)
+def test_the_word_before_missing_ones_is_named(bcctool: Run, words: str, before: str | None) -> None:
+    done = bcctool(*words.split(), status=None)
+    assert (f"Error: '{before}' needs at least " in done.stderr) == bool(before)
+    assert done.returncode in (234, 255, 254)
 
 
 def test_version_in_json(bcctool: Run) -> None:

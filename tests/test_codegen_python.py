@@ -429,7 +429,7 @@ def test_the_module_goes_to_stdout(bcctool: Bcctool, everything: ObjectFile, tmp
 
 
 FAILURES = [
-    ("python", 255, "'python' needs at least 1 argument, 0 found"),
+    ("python", 255, "'python' needs at least 1 arguments, 0 found"),
     ("python /nosuch.o", 255, "/nosuch.o: No such file or directory"),
     ("python OBJ frob x", 255, "unknown arg frob"),
     ("python OBJ name 9x-y", 255, "'9x-y' is no C identifier, which the object's name has to be"),

@@ -459,9 +459,9 @@ def test_the_help_has_the_grammar(bcctool: Bcctool) -> None:
 
 
 FAILURES = [
-    ("skeleton", 255, "'skeleton' needs at least 1 argument, 0 found"),
+    ("skeleton", 255, "'skeleton' needs at least 1 arguments, 0 found"),
     ("skeleton /nosuch.o", 255, "/nosuch.o: No such file or directory"),
-    ("skeleton OBJ name", 255, "'skeleton' needs at least 2 arguments, 1 found"),
+    ("skeleton OBJ name", 255, ".o' needs at least 2 arguments, 1 found"),
     ("skeleton OBJ frob x", 255, "unknown arg frob"),
     ("skeleton OBJ name x name y", 255, "object name already specified"),
     ("skeleton OBJ name 9x-y", 255, "'9x-y' is no C identifier, which the object's name has to be"),

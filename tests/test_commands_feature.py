@@ -221,7 +221,7 @@ def test_full_asks_about_helpers_that_the_kernel_warns_of(kernel: Kernel) -> Non
 
 
 def test_a_device_is_asked_about_what_drivers_take(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feature, "ifindex", {"eth7": 7}.__getitem__)
+    monkeypatch.setattr(feature, "netdevice", {"eth7": 7}.__getitem__)
     text = shown("dev eth7")
     assert text.startswith("Scanning system call availability...\n")
     assert text.count("Scanning ") == 5
@@ -259,9 +259,9 @@ ERRORS = [
     ("kernel k", "component to probe already specified"),
     ("dev lo d lo", "component to probe already specified"),
     ("dev no/such", "unrecognized netdevice 'no/such': No such device"),
-    ("dev", "'dev' needs at least 1 argument, 0 found"),
+    ("dev", "'dev' needs at least 1 arguments, 0 found"),
     ("prefix X", "'prefix' argument can only be use after 'macros'"),
-    ("macros prefix", "'prefix' needs at least 1 argument, 0 found"),
+    ("macros prefix", "'prefix' needs at least 1 arguments, 0 found"),
     ("macros prefix A prefix B", "'prefix' already defined"),
     ("macros macros", f"{NO_MORE}'macros'?"),
     ("full x", f"{NO_MORE}'x'?"),

@@ -14,9 +14,13 @@ def args(*words: str) -> Args:
     return Args(words, Options(), "pin")
 
 
+NO_NUMBERS = ("", "09", "-1", "+-7", "1_0", "0b1", "0o7", "7 ", "0x", "0x_1", "f", "\u0667", "7" * 5000)
+
+
 @pytest.mark.parametrize(
     ("word", "value"),
-    [("0", 0), ("10", 10), ("0x1F", 31), ("010", 8), ("09", None), ("", None), ("-1", None), ("1_0", None)],
+    [("0", 0), ("10", 10), ("0x1F", 31), ("0X1f", 31), ("010", 8), ("00", 0), ("+7", 7), (" \t7", 7)]
+    + [(word, None) for word in NO_NUMBERS],
 )
 def test_numbers_are_read_as_strtoul_does(word: str, value: int | None) -> None:
     assert parse_number(word) == value
@@ -74,5 +78,5 @@ def test_a_family_finds_its_verbs_in_order() -> None:
     assert stop.summary == "Stop a thing."
     assert family.help("th") == (
         "Usage: bcctool th { show | list } [X]\n       bcctool th stop X\n       bcctool th help\n\n"
-        "       X := { id N }\n"
+        "       X := { id N }\n       OPTIONS := { {-j|--json} [{-p|--pretty}] | {-d|--debug} }\n"
     )

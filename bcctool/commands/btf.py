@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from ..btf.reader import Btf as Reader
     from ..objects.handle import Handle
+    from ..verbs import Options as GlobalOptions
 
 HELP = """
 BTF_SRC := { id BTF_ID | prog PROG | map MAP [{key | value | kv | all}] | file FILE }
@@ -30,9 +31,11 @@ FORMAT := { raw | c }
 MAP := { id MAP_ID | pinned FILE | name MAP_NAME }
 PROG := { id PROG_ID | pinned FILE | tag PROG_TAG | name PROG_NAME }
 """
+OPTIONS = "B"
 MISSING = 254  # -ENOENT
 NO_DATA = 195  # -ENODATA
 NOT_SUPPORTED = 161  # -EOPNOTSUPP
+NO_BYTES = 251  # -EIO
 BAD_FORMAT = 95  # libbpf's own "format invalid"
 MAX_ROOTS = 16
 SYSFS = "/sys/kernel/btf"
@@ -113,6 +116,7 @@ def from_id(args: Args) -> Source:
 
 def from_prog(args: Args) -> Source:
     """The BTF object that a program refers to."""
+    args.require(2, GENERIC)
     with select.prog(args) as prog:
         if not prog.info.btf_id:
             raise Error(f"program {prog.id} has no BTF", MISSING)
@@ -121,6 +125,7 @@ def from_prog(args: Args) -> Source:
 
 def from_map(args: Args) -> Source:
     """The BTF object that a map refers to; by default only the types of its keys and values."""
+    args.require(2, GENERIC)
     with select.map_(args) as map:
         info = map.info
         part = args.accept("key", "value", "kv", "all") or "kv"
@@ -149,7 +154,7 @@ def from_object(id: int, args: Args) -> Source:
         raise
     with btf:
         if args.options.base_btf and btf.kernel and btf.name != "vmlinux":
-            return Source(Reader(btf.data, base(args), where=f"BTF object {id}"))
+            return Source(Reader(btf.data, base(args.options), where=f"BTF object {id}"))
         return Source(btf.reader(), trusted=True)
 
 
@@ -158,7 +163,7 @@ def from_file(args: Args) -> Source:
     path = args.next("file path")
     real = os.path.realpath(path)
     of_kernel = os.path.dirname(real) == SYSFS
-    over = base(args) if args.options.base_btf else None
+    over = base(args.options) if args.options.base_btf else None
     if over is None and of_kernel and os.path.basename(real) != "vmlinux":
         from ..objects.btf import vmlinux
 
@@ -166,11 +171,13 @@ def from_file(args: Args) -> Source:
     return Source(read(path, over), trusted=of_kernel and not args.options.base_btf)
 
 
-def base(args: Args) -> Reader:
-    """The types in the file of --base-btf."""
-    path = args.options.base_btf or ""
+def base(options: GlobalOptions) -> Reader:
+    """The types in the file of --base-btf, which is read once."""
+    path = options.base_btf or ""
     try:
-        return read(path, None)
+        types: Reader = options.base_types or read(path, None)
+        options.base_types = types
+        return types
     except Error as error:
         reason = error.message.removeprefix(f"failed to load BTF from {path}: ")
         raise Error(f"failed to parse base BTF at '{path}': {reason}") from None
@@ -185,16 +192,18 @@ def read(path: str, over: Reader | None) -> Reader:
     failure = f"failed to load BTF from {path}"
     try:
         if not os.path.isfile(path) and os.path.exists(path):
-            raise Error(f"{failure}: not a regular file")
+            raise Error(f"{failure}: not a regular file", NO_BYTES)
         if not os.path.lexists(path) and os.path.lexists(path.rpartition("#")[0]):
             return Reader(embedded(path), over, where=path)
         with open(path, "rb") as file:
             data: bytes | None = file.read(4)
+            if not data:
+                raise Error(f"{failure}: it is empty", NO_BYTES)
             if data == b"\x7fELF":
                 from ..elf.btf_section import btf_section
 
                 data = btf_section(file, path)
-            elif data and data[:2] in MAGIC:
+            elif data[:2] in MAGIC:
                 data += file.read(MAX_SIZE)
             else:
                 raise Error(f"{failure}: it is neither BTF nor an ELF file", BAD_FORMAT)

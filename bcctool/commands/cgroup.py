@@ -35,6 +35,7 @@ PROG := { id PROG_ID | pinned FILE | tag PROG_TAG | name PROG_NAME }
 
 The older names of attach types do as well, such as ingress, sock_ops, device or connect4.
 """
+OPTIONS = "f"
 
 # older name, in the order in which prefixes are tried → the kernel's
 OLDER_NAMES = {

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import errno
-import os
-
 from ..errors import Error
 from ..kernel import caps, uapi
 from ..kernel import probe as kernel_probe
 from ..output import Rendered
 from ..verbs import Args, one_of, verb
 from . import feature_probe
+from .select import netdevice
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,7 +45,7 @@ class Words:
                     raise Error("component to probe already specified")
                 component = True
                 if word == "dev":
-                    self.ifindex = ifindex(value(args, word))
+                    self.ifindex = netdevice(value(args, word))
             elif word == "prefix":
                 if not self.macros:
                     raise Error("'prefix' argument can only be use after 'macros'")
@@ -63,18 +61,8 @@ class Words:
 def value(args: Args, keyword: str) -> str:
     """The word that has to follow a keyword."""
     if not args:
-        raise Error(f"'{keyword}' needs at least 1 argument, 0 found")
+        raise Error(f"'{keyword}' needs at least 1 arguments, 0 found")
     return args.next()
-
-
-def ifindex(name: str) -> int:
-    """The index of a network device."""
-    from socket import if_nametoindex
-
-    try:
-        return if_nametoindex(name)
-    except (OSError, ValueError):
-        raise Error(f"unrecognized netdevice '{name}': {os.strerror(errno.ENODEV)}") from None
 
 
 def given_up(unprivileged: bool) -> list[str]:

@@ -6,7 +6,7 @@ import contextlib
 import os
 import stat
 
-from ..errors import Error
+from ..errors import GENERIC, Error, KernelError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def write_whole(path: str, data: bytes) -> None:
         if partial:
             with contextlib.suppress(OSError):
                 os.unlink(partial)
-        raise Error(f"can't write {path}: {error.strerror}") from None
+        raise KernelError(f"can't write {path}", error.errno or 0, GENERIC) from None
 
 
 def write_new(directory: str, files: Sequence[tuple[str, bytes]]) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from ..elf.object import ObjectFile
 
+OPTIONS = "mL"
 FORMAT_STATUS = 95  # of libbpf's LIBBPF_ERRNO__FORMAT
 INVALID = -errno.EINVAL % 256
 

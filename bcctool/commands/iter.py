@@ -15,9 +15,11 @@ from . import select
 HELP = """
 MAP := { id MAP_ID | pinned FILE | name MAP_NAME }
 """
+OPTIONS = "mn"
 FIRST = "help"  # alone, the word asks for it
 FORMAT_STATUS = 95  # of libbpf's LIBBPF_ERRNO__FORMAT
 NO_MAP, NO_ITERATOR = -errno.EBADF % 256, -errno.EINVAL % 256
+SELECTOR = 2  # words
 PREFIXES = ("iter", "iter.s")
 
 
@@ -33,6 +35,7 @@ def pin(args: Args) -> Rendered:
     places = Places()
     if args:
         args.expect("map")
+        args.require(SELECTOR, GENERIC)
         places = Places(map=select.map_(args))
     args.end()
     section = iterator_section(obj)
@@ -61,7 +64,7 @@ def opened(path: str, strict: bool) -> ObjectFile:
     except KernelError as error:
         raise KernelError(f"can't open objfile {path}", error.errno) from None
     except Error as error:
-        raise Error(error.message, FORMAT_STATUS) from None
+        raise Error(f"can't open objfile {error.message}", FORMAT_STATUS) from None
 
 
 def iterator_section(obj: ObjectFile) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 HELP = """
 LINK := { id LINK_ID | pinned FILE }
 """
+OPTIONS = "fn"
 DETACH_STATUS = 1
 
 

@@ -32,6 +32,7 @@ TYPE := { hash | array | prog_array | perf_event_array | percpu_hash |
           queue | stack | sk_storage | struct_ops | ringbuf | inode_storage |
           task_storage | bloom_filter | user_ringbuf | cgrp_storage | arena }
 """
+OPTIONS = "fn"
 NOT_FOUND = 254  # -ENOENT
 SELECTOR = 2  # words
 
@@ -178,6 +179,7 @@ def pin(args: Args) -> None:
     args.require(SELECTOR + 1, ARGUMENT_ERROR)
     with select.map_(args) as map_:
         path = args.next("file path")
+        args.end()
         proc.require_bpffs(os.path.dirname(path) or ".", args.options.nomount)
         map_.pin(path)
 
@@ -185,8 +187,6 @@ def pin(args: Args) -> None:
 @verb("MAP [cpu N index M]")
 def event_pipe(args: Args) -> Rendered:
     """Show what programs send through a perf event array, until interrupted."""
-    if len(args) < SELECTOR:
-        raise Usage("")
     from . import map_event_pipe
 
     return map_event_pipe.run(args)
@@ -230,7 +230,7 @@ def freeze(args: Args) -> None:
 
 @verb(
     "FILE type TYPE key KEY_SIZE value VALUE_SIZE entries MAX_ENTRIES name NAME "
-    "[flags FLAGS] [inner_map MAP] [dev NAME]"
+    "[flags FLAGS] [inner_map MAP] [{ offload_dev | dev } DEVICE]"
 )
 def create(args: Args) -> None:
     """Make a map and pin it."""

@@ -57,17 +57,16 @@ class _Wanted:
 
     def take(self, args: Args) -> None:
         """Take one keyword and what follows it."""
+        args.require(2, GENERIC)
         keyword = args.accept(*KEYWORDS)
         if keyword is None:
             raise Error(f"unknown arg {args.peek()}")
-        if not args:
-            raise Error(f"'{keyword}' needs at least 1 argument, 0 found")
         if keyword in NUMBERS:
             field, what = NUMBERS[keyword]
             self.put(field, what, args.number(what))
         elif keyword == "type":
             type_ = args.next()
-            if type_ not in uapi.MAP_TYPES[1:]:
+            if type_ not in uapi.MAP_TYPES:
                 raise Error(f"unrecognized map type: {type_}")
             self.put("type", "map type", type_)
         elif keyword == "name":
@@ -78,7 +77,7 @@ class _Wanted:
             self.inner = select.map_(args)
             self.put("inner_map_fd", "inner map", self.inner.fd)
         else:
-            self.put("ifindex", "network device", _ifindex(args.next()))
+            self.put("ifindex", "network device", select.netdevice(args.next()))
 
     def put(self, field: str, what: str, value: int | str) -> None:
         if field in self.fields:
@@ -92,12 +91,3 @@ def _name(args: Args) -> str:
     if len(name.encode("utf-8", "replace")) > select.MAX_MAP_NAME and args.options.style == "plain":
         sys.stderr.write(f"Warning: the map's name is cut to {select.MAX_MAP_NAME} characters\n")
     return name[: select.MAX_MAP_NAME]
-
-
-def _ifindex(name: str) -> int:
-    import socket
-
-    try:
-        return socket.if_nametoindex(name)
-    except OSError:
-        raise Error(f"unrecognized netdevice '{name}': No such device") from None

@@ -66,6 +66,9 @@ class Entry:
             raise Error("duplicate value")
         pick = _PICK.get(map_.type)
         if pick:
+            if len(args) < 2:
+                what = "map of progs" if map_.type == "prog_array" else "map in map"
+                raise Error(f"not enough value arguments for {what}")
             if map_.info.value_size != FD_SIZE:
                 raise Error(f"the values of a {map_.type} have {FD_SIZE} bytes, not {map_.info.value_size}")
             self._handle = pick(args)

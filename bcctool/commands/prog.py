@@ -10,7 +10,7 @@ from ..kernel import bpf, proc
 from ..objects.owners import owners
 from ..objects.prog import Prog
 from ..output import dumps
-from ..verbs import Args, later, verb
+from ..verbs import Args, Usage, later, verb
 from . import prog_dump, select
 from .listing import Owners, Paths, holders, holders_text, memlock, offload, pinned_paths, pinned_text
 from .prog_header import header, header_text
@@ -26,20 +26,23 @@ MAP := { id MAP_ID | pinned FILE | name MAP_NAME }
 PLACE := { dev NAME [ingress | egress] | cgroup PATH | netns PATH | map MAP | prog PROG [function NAME] |
            netfilter { ip | ip6 } HOOK PRIORITY | perf_event NAME [freq N | period N] }
 HOOK := { prerouting | input | forward | output | postrouting }
-TYPE := { socket | kprobe | kretprobe | classifier | action | tracepoint | raw_tracepoint | xdp |
-          perf_event | cgroup/skb | cgroup/sock | cgroup/dev | lwt_in | lwt_out | lwt_xmit |
-          lwt_seg6local | sockops | sk_skb | sk_msg | lirc_mode2 | sk_reuseport | flow_dissector |
-          cgroup/sysctl | cgroup/bind4 | cgroup/bind6 | cgroup/post_bind4 | cgroup/post_bind6 |
-          cgroup/connect4 | cgroup/connect6 | cgroup/connect_unix | cgroup/getpeername4 |
-          cgroup/getpeername6 | cgroup/getpeername_unix | cgroup/getsockname4 | cgroup/getsockname6 |
-          cgroup/getsockname_unix | cgroup/sendmsg4 | cgroup/sendmsg6 | cgroup/sendmsg_unix |
-          cgroup/recvmsg4 | cgroup/recvmsg6 | cgroup/recvmsg_unix | cgroup/getsockopt |
-          cgroup/setsockopt | cgroup/sock_release | struct_ops | fentry | fexit | freplace | sk_lookup }
 ATTACH_TYPE := { sk_msg_verdict | sk_skb_verdict | sk_skb_stream_verdict |
                  sk_skb_stream_parser | flow_dissector }
+TYPE := { socket | kprobe | kretprobe | classifier | action | tracepoint | raw_tracepoint |
+          xdp | perf_event | cgroup/skb | cgroup/sock | cgroup/dev | lwt_in | lwt_out |
+          lwt_xmit | lwt_seg6local | sockops | sk_skb | sk_msg | lirc_mode2 |
+          sk_reuseport | flow_dissector | cgroup/sysctl | cgroup/bind4 | cgroup/bind6 |
+          cgroup/post_bind4 | cgroup/post_bind6 | cgroup/connect4 | cgroup/connect6 |
+          cgroup/connect_unix | cgroup/getpeername4 | cgroup/getpeername6 |
+          cgroup/getpeername_unix | cgroup/getsockname4 | cgroup/getsockname6 |
+          cgroup/getsockname_unix | cgroup/sendmsg4 | cgroup/sendmsg6 |
+          cgroup/sendmsg_unix | cgroup/recvmsg4 | cgroup/recvmsg6 | cgroup/recvmsg_unix |
+          cgroup/getsockopt | cgroup/setsockopt | cgroup/sock_release | struct_ops |
+          fentry | fexit | freplace | sk_lookup }
 METRIC := { cycles | instructions | l1d_loads | llc_misses | itlb_misses | dtlb_misses |
             task_clock | cpu_clock | page_faults | context_switches }
 """
+OPTIONS = "lfmnL"
 NS_PER_S = 1_000_000_000
 
 
@@ -134,9 +137,11 @@ def rows(progs: Iterable[Prog], paths: Paths | None, held: Owners, boot_ns: int)
 )
 def dump(args: Args) -> Any:
     """Show a program's translated or native instructions."""
-    kind = args.accept(*prog_dump.KINDS)
+    kind = args.accept("jited", "xlated")
     if kind is None:
         raise Error(f"expected 'xlated' or 'jited', got: {args.peek() or 'nothing'}")
+    if len(args) < 2:
+        raise Usage("")
     selected = select.progs(args)
     options = prog_dump.Options(args)
     if len(selected) == 1:

@@ -33,8 +33,7 @@ def run(args: Args, attach: bool) -> None:
             args.end()
             change(prog, type_, None, attach)
             return
-        if len(args) < 2:
-            raise Error(f"'{type_}' needs a map: id MAP_ID, pinned FILE or name MAP_NAME", ARGUMENT_ERROR)
+        args.require(2)
         with select.map_(args) as map_:
             args.end()
             change(prog, type_, map_, attach)

@@ -7,7 +7,7 @@ import os
 import sys
 
 from ..elf.object import ObjectFile
-from ..errors import Error
+from ..errors import GENERIC, Error
 from ..escapes import printable
 from ..kernel import proc
 from ..loader.load import Loaded, attach_all, load, pin_all, pin_path
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 # In the order in which prefixes are tried: bpftool's.
 _WORDS = ("type", "map", "dev", "offload_dev", "xdpmeta_dev", "pinmaps", "autoattach", "kernel_btf")
 _DEV_HINT = """\
-Warning: 'bpftool prog load [...] dev <ifname>' syntax is deprecated.
+Warning: 'bcctool prog load [...] dev <ifname>' syntax is deprecated.
 Going further, please use 'offload_dev <ifname>' to offload program to device.
 For applications using XDP hints only, use 'xdpmeta_dev <ifname>'.
 """
@@ -59,10 +59,11 @@ class Request:
                 self.take_places(args)
             elif word.endswith("dev"):
                 self.take_device(args, word)
-            elif getattr(self, word):
-                raise Error(f"duplicate {word}")
             else:
-                setattr(self, word, args.next(f"a {word}"))
+                args.require(1, GENERIC)
+                if word == "type" and self.type:
+                    raise Error("program type already specified")
+                setattr(self, word, args.next())
 
     def take_places(self, args: Args) -> None:
         """`autoattach`, and an extension: places for programs whose sections name none, `to dev NAME`."""
@@ -73,30 +74,26 @@ class Request:
 
     def take_device(self, args: Args, word: str) -> None:
         """The device that programs and maps are offloaded to, or that XDP programs read hints of."""
-        import socket
-
         if word == "dev" and not args.options.json:
             sys.stderr.write(_DEV_HINT)
         if self.ifindex:
             raise Error("offload_dev and xdpmeta_dev are mutually exclusive, and take one device")
-        name = args.next("a network device")
-        try:
-            self.ifindex = socket.if_nametoindex(name)
-        except OSError as error:
-            raise Error(f"unrecognized netdevice '{name}': {error.strerror}") from None
+        args.require(1, GENERIC)
+        self.ifindex = select.netdevice(args.next())
         self.bound_only = word == "xdpmeta_dev"
 
     def take_map(self, args: Args) -> None:
         """`idx N MAP` or `name NAME MAP`"""
+        args.require(4, GENERIC)
         if args.expect("idx", "name") == "idx":
             index = args.number("map index")
             if index in self.by_index:
-                raise Error(f"duplicate map index {index}")
+                raise Error(f"replacement for map idx {index} specified more than once")
             self.by_index[index] = select.map_(args)
         else:
             name = args.next("a map name")
             if name in self.by_name:
-                raise Error(f"duplicate map name {name}")
+                raise Error(f"replacement for map '{name}' specified more than once")
             self.by_name[name] = select.map_(args)
 
     def replaced(self, obj: ObjectFile) -> dict[str, Map]:

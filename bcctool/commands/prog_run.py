@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 
-from ..errors import Error, KernelError
+from ..errors import GENERIC, Error, KernelError
 from ..objects.prog import DEFAULT_ROOM
 from ..verbs import MAX_U32, Args, one_of
 from . import select
@@ -33,11 +33,12 @@ class Request:
         self.numbers: dict[str, int] = {}
         while args:
             word = _word(args)
+            args.require(1, GENERIC)
             if word in NUMBERS:
                 limit = MAX_U32 if word == "repeat" else MAX_BYTES
                 self.numbers[word] = args.number(NUMBERS[word], limit)
             else:
-                self.files[word] = args.next(f"a file after '{word}'")
+                self.files[word] = args.next()
         if self.files.get("data_in") == self.files.get("ctx_in") == STDIO:
             raise Error("cannot use standard input for both data_in and ctx_in")
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 from ..errors import Error, KernelError
 from ..objects.prog import Prog
 from ..verbs import Args
@@ -69,6 +72,16 @@ def map_(args: Args, flags: int = 0) -> Map:
     if len(found) > 1:
         raise Error("several maps match this handle")
     return found[0]
+
+
+def netdevice(name: str) -> int:
+    """The index of a network device."""
+    from socket import if_nametoindex
+
+    try:
+        return if_nametoindex(name)
+    except (OSError, ValueError):  # the latter for a NUL in a batch
+        raise Error(f"unrecognized netdevice '{name}': {os.strerror(errno.ENODEV)}") from None
 
 
 def link(args: Args) -> Link:

@@ -25,6 +25,7 @@ STRUCT_OPS_MAP := { id MAP_ID | name MAP_NAME }
 What ".struct_ops" of OBJ holds is in use until it is unregistered, what ".struct_ops.link"
 holds as long as its link is, which is pinned as LINK_DIR/MAP_NAME.
 """
+OPTIONS = "mn"
 
 TYPE = "struct_ops"
 PREFIX = "bpf_struct_ops_"  # of the kernel's struct around the one that the map is for
@@ -58,7 +59,7 @@ def chosen(args: Args) -> list[Map]:
             raise Error(f"no struct_ops found for {word}")
         return found
     id = parse_number(word)
-    if id is None or id > MAX_U32:
+    if not id or id > MAX_U32:
         raise Error(f"invalid id {word}")
     try:
         map_ = Map.from_id(id)

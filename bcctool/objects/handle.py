@@ -6,7 +6,7 @@ import errno
 import os
 
 from ..errors import Error, KernelError
-from ..kernel import bpf, libbpf
+from ..kernel import bpf, libbpf, proc
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -106,10 +106,12 @@ class Handle:
         try:
             fd = bpf.obj_get(path, flags)
         except OSError as error:
-            if flags and error.errno == errno.EINVAL:  # a link, which is not opened for reading or for writing
-                return cls.from_pin(path)
-            hint = ": is it in a bpf file system (bpffs)?" if error.errno in (errno.EACCES, errno.EPERM) else ""
-            raise Error(f"bpf obj get ({path}): {os.strerror(error.errno or 0)}{hint}") from None
+            if error.errno == errno.EINVAL and flags:  # no link can be opened like that
+                cls.from_pin(path).close()  # says which kind it is
+            reason = os.strerror(error.errno or 0)
+            if error.errno in (errno.EACCES, errno.EPERM) and not is_in_bpffs(path):
+                reason = "directory not in bpf file system (bpffs)"
+            raise Error(f"bpf obj get ({path}): {reason}") from None
         kind = kind_of(fd)
         if kind != cls.KIND:
             os.close(fd)
@@ -141,6 +143,14 @@ class Handle:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} id={self.id} name={self.name!r}>"
+
+
+def is_in_bpffs(path: str) -> bool:
+    """Whether the directory of a path lies on a bpf file system, as far as we may know."""
+    try:
+        return proc.is_bpffs(os.path.dirname(path) or ".")
+    except OSError:
+        return False
 
 
 def kind_of(fd: int) -> str:

@@ -94,7 +94,7 @@ REFUSALS = [
     (("map", "name", "counter_map", "id", "MAP"), "prog_legacy.c", PIN, "'counter_map': its type is hash, not array"),
     (("map", "name", "counter_map", "id", "4294967295"), "prog_legacy.c", PIN, "get map by id (4294967295): No"),
     (("junk",), "prog_legacy.c", PIN, "'autoattach' or 'kernel_btf', got: 'junk'"),
-    (("type",), "prog_legacy.c", PIN, "expected a type"),
+    (("type",), "prog_legacy.c", PIN, "'type' needs at least 1 arguments, 0 found"),
     (("pinmaps", "/tmp/maps"), "prog_legacy.c", PIN, "/tmp is not in a bpf file system (bpffs)"),
     ((), "load_bad.c", PIN, "can't load program 'refused' (section xdp): Permission denied"),
 ]  # fmt: skip

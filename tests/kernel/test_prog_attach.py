@@ -86,7 +86,7 @@ def test_what_is_attached_can_be_detached_once(loaded: Sandbox, prog: str, words
         ("parser", ["nosuch", *MAP], 234, "invalid attach/detach type 'nosuch'"),
         ("parser", ["sk_skb_stream", *MAP], 234, "invalid attach/detach type 'sk_skb_stream'"),
         ("parser", [], 234, "'attach' needs at least 3 arguments, 2 found"),
-        ("parser", ["stream_parser"], 234, "needs a map"),
+        ("parser", ["stream_parser"], 234, "'stream_parser' needs at least 2 arguments"),
         ("parser", ["stream_parser", "pinned", "/nonexistent"], 255, "bpf obj get (/nonexistent): No such file"),
         ("parser", ["stream_parser", *MAP, "junk"], 255, "expected no more arguments, got: 'junk'"),
         ("dissector", ["stream_parser", *MAP], 234, "failed prog attach to map"),

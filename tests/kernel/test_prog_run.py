@@ -112,7 +112,7 @@ REFUSED = [
     ("r_xdp data_in PACKET data_out /nosuch/out", 255, "failed to open /nosuch/out: No such file or directory"),
     ("r_xdp data_in - ctx_in -", 255, "cannot use standard input for both data_in and ctx_in"),
     ("r_xdp d PACKET", 255, "ambiguous prefix: 'd' could be 'data_in' or 'data_out' or 'data_size_out'"),
-    ("r_xdp data_in PACKET data_out", 255, "expected a file after 'data_out'"),
+    ("r_xdp data_in PACKET data_out", 255, "'data_out' needs at least 1 arguments, 0 found"),
     ("r_xdp", 255, "'run' needs at least 4 arguments, 2 found"),
 ]  # fmt: skip
 

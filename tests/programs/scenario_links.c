@@ -2,6 +2,10 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
+#ifndef PROGRAM
+#define PROGRAM "/usr/bin/true"
+#endif
+
 #define ON(name, section, result) \
 	SEC(section) int name(void *ctx) \
 	{ \

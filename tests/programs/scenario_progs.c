@@ -2,6 +2,9 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
+#ifndef SALT
+#define SALT 1
+#endif
 #define JOIN(a, b) a##b
 #define NAMED(a, b) JOIN(a, b)
 
