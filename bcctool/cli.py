@@ -112,6 +112,7 @@ class Session:
     def __init__(self, options: Options, out: Output) -> None:
         self.options = options
         self.out = out
+        self.batches = 0  # files whose lines are being run
 
     def start(self, words: Sequence[str]) -> int:
         """Run what the command line says, once the file of --base-btf is known to be one."""

@@ -19,13 +19,17 @@ _FLUSH_AT = 1 << 16
 class Rendered:
     """A result that writes itself: `chunks(style, depth)` yields finished text, for results too large for records.
 
-    `status` is the command's, looked at when all is written. live: each chunk is to be seen at once.
+    `status` is the command's, looked at when all is written. live: each chunk is to be seen at once. is_text: no JSON
+    in any style, and inside of JSON (a batch's) therefore a string.
     """
 
-    def __init__(self, chunks: Callable[[str, int], Iterable[str]], status: int = 0, live: bool = False) -> None:
+    def __init__(
+        self, chunks: Callable[[str, int], Iterable[str]], status: int = 0, live: bool = False, is_text: bool = False
+    ) -> None:
         self.chunks = chunks
         self.status = status
         self.live = live
+        self.is_text = is_text
 
 
 class Listing:
@@ -38,11 +42,14 @@ class Listing:
 
 
 class Output:
-    """Where a command's result goes: stdout, in one style; `depth` counts the JSON containers around it."""
+    """Where a command's result goes: stdout, in one style; `depth` counts the JSON containers around it.
+
+    written: how many characters there were so far.
+    """
 
     def __init__(self, style: str, stream: Any = None) -> None:
         self.style = style
-        self.depth = 0
+        self.depth = self.written = 0
         self._stream = stream if stream is not None else sys.stdout.buffer
         self._parts: list[str] = []
         self._size = 0
@@ -54,6 +61,7 @@ class Output:
     def write(self, text: str) -> None:
         self._parts.append(text)
         self._size += len(text)
+        self.written += len(text)
         if self._size > _FLUSH_AT:
             self.flush()
 
@@ -114,10 +122,13 @@ def render(result: Any, text: Callable[[Any], str] | None, out: Output) -> int:
     text: one record as plain text. None is JSON's null, and nothing in plain text.
     """
     if isinstance(result, Rendered):
+        as_string = result.is_text and out.is_json and out.depth > 0
+        out.write('"' if as_string else "")
         for chunk in result.chunks(out.style, out.depth):
-            out.write(chunk)
+            out.write(escape_json(chunk) if as_string else chunk)
             if result.live:
                 out.flush()
+        out.write('"' if as_string else "")
         return result.status
     if isinstance(result, Listing):
         if not out.is_json:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
 from bcctool import __version__
-from bcctool.cli import parse_options
-from bcctool.commands.batch import split
+from bcctool.cli import Session, parse_options
+from bcctool.commands import batch
 from bcctool.errors import Error
-from bcctool.verbs import Usage
+from bcctool.output import Output
+from bcctool.verbs import Args, Options, Usage
+
+from .conftest import BCCTOOL
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -88,6 +94,28 @@ def test_version_in_json(bcctool: Run) -> None:
     record = json.loads(bcctool("version", "-j").stdout)
     assert list(record) == ["version", "libbpf_version", "features"]
     assert record["version"] == __version__
+    assert list(record["features"]) == ["libbfd", "llvm", "skeletons", "bootstrap"]
+    assert {type(present) for present in record["features"].values()} == {bool}
+
+
+@pytest.mark.parametrize("words", [["-V"], ["v"], ["version", "x"], ["-V", "prog", "show"], ["nosuch", "--vers"]])
+def test_version_wins_over_what_else_is_asked_for(bcctool: Run, words: list[str]) -> None:
+    done = bcctool(*words)
+    first, libbpf, features = done.stdout.splitlines()
+    assert (first, features.partition(" ")[0], done.stderr) == (f"bcctool v{__version__}", "features:", "")
+    record = json.loads(bcctool("-j", *words).stdout)
+    assert libbpf == f"using libbpf v{record['libbpf_version']}"
+    assert features.split()[1:] == [name for name, present in record["features"].items() if present]
+    assert bcctool("-p", *words).stdout.startswith('{\n    "version": "')
+
+
+@pytest.mark.parametrize("words", [["-V", "--foo"], ["-jV", "prog", "-x"], ["-V", "-B"]])
+def test_version_waits_for_all_options(bcctool: Run, words: list[str]) -> None:
+    done = bcctool(*words, status=255)
+    if "j" in words[0]:
+        assert (list(json.loads(done.stdout)), done.stderr) == (["error"], "")
+    else:
+        assert (done.stdout, done.stderr.partition(" ")[0]) == ("", "Error:")
 
 
 @pytest.mark.parametrize(
@@ -170,18 +198,84 @@ def test_batch_in_json_is_json_whatever_fails(bcctool: Run, style: str) -> None:
     [
         ("object 'show\n", "unterminated quoted string in command 0"),
         ("version\nobject \\\n", "missing continuation line on command 1"),
-        ("x " * 5000 + "\n", "too many arguments to command 0"),
-        ("x" * 70000 + "\n", "command 0 is too long"),
+        ("x " * 4096 + "\n", "too many arguments to command 0: more than 4095"),
+        (
+            "x" * 65534 + "\n",
+            "reading batch file failed: Argument list too long: command 0 is too long: more than 65534 bytes",
+        ),
+        ("version \\\n" + "x" * 70000, "command 0 is too long: more than 65534 bytes"),
+        ("version \\\n" + "x" * 40000 + "\\\n" + "x" * 30000, "command 0 is too long: more than 65534 bytes"),
+        ("version\nversion x\0y\n", "command 1 has a NUL byte: is the file a text?"),
     ],
 )
 def test_batch_refuses_what_it_cannot_read(bcctool: Run, script: str, message: str) -> None:
-    assert bcctool("batch", "file", "-", input=script, status=255).stderr == f"Error: {message}\n"
+    done = bcctool("batch", "file", "-", input=script, status=255)
+    assert done.stderr == f"Error: {message}\n"
+    *ran, last = json.loads(bcctool("-j", "batch", "file", "-", input=script, status=255).stdout)
+    assert (last, len(ran)) == ({"error": message}, done.stdout.count("bcctool v"))
+
+
+def test_batch_runs_each_line_before_it_reads_the_next() -> None:
+    with subprocess.Popen([*BCCTOOL, "batch", "file", "-"], stdin=PIPE, stdout=PIPE, text=True, bufsize=1) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        timer = threading.Timer(20, process.kill)
+        timer.start()
+        for _ in range(3):
+            process.stdin.write("version\n")
+            assert [process.stdout.readline().partition(" ")[0] for _ in range(3)] == ["bcctool", "using", "features:"]
+        process.stdin.close()
+        assert process.stdout.read() == "processed 3 commands\n"
+        timer.cancel()
+
+
+def test_batch_reads_a_comment_of_any_length(bcctool: Run) -> None:
+    script = "version #" + "x" * 200000 + "\nversion\n"
+    assert bcctool("batch", "file", "-", input=script).stdout.endswith("processed 2 commands\n")
+
+
+@pytest.mark.parametrize("style", ["-n", "-j", "-p"])
+def test_a_batch_file_that_runs_itself_ends(bcctool: Run, tmp_path: Path, style: str) -> None:
+    script = tmp_path / "script"
+    script.write_text(f"batch file {script}\n")
+    done = bcctool(style, "batch", "file", script, status=255)
+    message = f"batch files nest more than 50 deep: {script}"
+    if style == "-n":
+        assert (done.stdout, done.stderr) == ("", f"Error: {message}\n")
+        return
+    output = json.loads(done.stdout)
+    for _ in range(50):
+        ((command, output),) = [row.values() for row in output]
+        assert command == ["batch", "file", str(script)]
+    assert output == {"error": message}
+
+
+def test_batch_has_what_is_no_json_as_a_string(bcctool: Run, compile_c: Callable[..., Path]) -> None:
+    """A header is the same text in every style; bpftool puts it into the JSON as it is."""
+    obj = compile_c("skeleton.c", "-g")
+    lines = f"gen skeleton {obj}\ngen python {obj}\n"
+    header, module = (bcctool(*line.split()).stdout for line in lines.splitlines())
+    assert bcctool("-j", "gen", "skeleton", obj).stdout == header + "\n"
+    for style in ("-j", "-p"):
+        rows = json.loads(bcctool(style, "batch", "file", "-", input=lines).stdout)
+        assert [row["output"] for row in rows] == [header, module]
+
+
+def test_batch_says_null_where_a_command_prints_nothing(bcctool: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.BytesIO()
+    out = Output("json", stream)
+    session = Session(Options(), out)
+    monkeypatch.setattr(Session, "execute", lambda *_: 0)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"gen object out.o in.o\n")))
+    assert batch.run(Args(["file", "-"], Options()), session) == 0
+    out.flush()
+    assert json.loads(stream.getvalue()) == [{"command": ["gen", "object", "out.o", "in.o"], "output": None}]
 
 
 def test_batch_words(bcctool: Run) -> None:
-    assert list(split("a  'b c' \"d'e\" f", 0)) == ["a", "b c", "d'e", "f"]
+    assert list(batch.split("a  'b c' \"d'e\" f", 0)) == ["a", "b c", "d'e", "f"]
     with pytest.raises(Error):
-        list(split('"a', 0))
+        list(batch.split('"a', 0))
     assert bcctool("batch", status=255).stderr == "Error: too few parameters for batch\n"
     assert bcctool("batch", "file", "/nonexistent", status=255).stderr == (
         "Error: Can't open file (/nonexistent): No such file or directory\n"

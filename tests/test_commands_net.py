@@ -194,6 +194,43 @@ def test_bad_words_attach_nothing(
 
 
 @pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("xdp dev", "'detach' needs at least 3 arguments, 2 found"),
+        ("ydp dev lo", "invalid net attach/detach type: ydp"),
+        ("xdp foo lo", "expected 'dev', got: 'foo'?"),
+        ("tcx_egress dev no/such", "invalid devname no/such"),
+        ("xdp dev lo overwrite", "expected no more arguments, got: 'overwrite'?"),
+    ],
+)
+def test_bad_words_detach_nothing(monkeypatch: pytest.MonkeyPatch, words: str, message: str) -> None:
+    calls: list[object] = []
+    monkeypatch.setattr("bcctool.kernel.libbpf.call", lambda *args: calls.append(args))
+    with pytest.raises(Error) as caught:
+        net.detach.run(Args(words.split(), Options(), "detach"))
+    assert (caught.value.message, caught.value.status, calls) == (message, 234, [])
+
+
+@pytest.mark.parametrize(
+    ("words", "call"),
+    [
+        ("xdp dev lo", ("bpf_xdp_attach", 1, -1, 0, None)),
+        ("x d lo", ("bpf_xdp_attach", 1, -1, 0, None)),
+        ("xdpgeneric dev lo", ("bpf_xdp_attach", 1, -1, 2, None)),
+        ("xdpdrv dev lo", ("bpf_xdp_attach", 1, -1, 4, None)),
+        ("xdpoffload dev lo", ("bpf_xdp_attach", 1, -1, 8, None)),
+        ("t dev lo", ("bpf_prog_detach", 1, 46)),
+        ("tcx_e dev lo", ("bpf_prog_detach", 1, 47)),
+    ],
+)
+def test_what_detach_asks_libbpf_for(monkeypatch: pytest.MonkeyPatch, words: str, call: tuple[object, ...]) -> None:
+    calls: list[tuple[object, ...]] = []
+    monkeypatch.setattr("bcctool.kernel.libbpf.call", lambda *args: calls.append(args))
+    net.detach.run(Args(words.split(), Options(), "detach"))
+    assert calls == [call]
+
+
+@pytest.mark.parametrize(
     ("words", "call"),
     [
         ("xdp id 1 dev lo", ("bpf_xdp_attach", 1, "fd", 1, None)),

@@ -72,7 +72,7 @@ def _header(args: Args, generate: Callable[[ObjectFile, str], Iterator[str]]) ->
         parts = generate(obj, name)
     except Malformed as error:
         raise Error(error.message, INVALID) from None
-    return Rendered(lambda style, depth: parts)
+    return Rendered(lambda style, depth: parts, is_text=True)
 
 
 def _name(args: Args) -> str | None:

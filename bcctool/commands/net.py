@@ -309,7 +309,8 @@ def detach(args: Args) -> None:
     args.require(3)
     type = attach_type(args)
     index = device(args)
-    args.end()
+    if args:
+        raise Error(f"expected no more arguments, got: {args.quoted()}", ARGUMENT_ERROR)
     try:
         if type in TCX:
             libbpf.call("bpf_prog_detach", index, uapi.ATTACH_TYPES.index(type))

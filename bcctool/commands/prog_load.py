@@ -118,7 +118,7 @@ def run_loader(args: Args) -> Rendered:
     if debug:
         debug_line(log)
     code = disassemble(program.insns, byteorder=sys.byteorder) if debug else ()
-    return Rendered(lambda style, depth: (f"{insn.index:4}: {insn.line}\n" for insn in code))
+    return Rendered(lambda style, depth: (f"{insn.index:4}: {insn.line}\n" for insn in code), is_text=debug)
 
 
 def run(args: Args, every: bool = False) -> None:

@@ -34,7 +34,7 @@ def run(args: Args) -> Rendered:
     if stream == "stderr":
         sys.stderr.write(_harmless(text))
         text = ""
-    return Rendered(lambda style, depth: (_harmless(text),))
+    return Rendered(lambda style, depth: (_harmless(text),), is_text=bool(text))
 
 
 def trace(nomount: bool, style: str, depth: int) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from importlib.machinery import PathFinder
 from importlib.util import module_from_spec
@@ -56,7 +57,10 @@ XDP_MODES = {
     1: ("driver", "IFLA_XDP_DRV_PROG_ID"),
     3: ("offload", "IFLA_XDP_HW_PROG_ID"),
 }
+NO_QUEUE = "noqueue"  # the qdisc of devices without one
+_GONE = (errno.ENODEV, errno.ENOENT)  # the device, or what stood there, since it was listed
 # Where filters stand besides the classes and qdiscs: parent → how bpftool calls it
+HOOKS_HANDLE = 0xFFFF0000  # of clsact and ingress, whose filters are at the hooks
 HOOKS = {0xFFFFFFFF: "root", 0xFFFFFFF2: "clsact/ingress", 0xFFFFFFF3: "clsact/egress"}
 
 
@@ -147,7 +151,7 @@ class Netlink:
         self._socket.register_policy(
             {RTM_NEWLINK: _ifinfomsg, RTM_NEWQDISC: _tcmsg, RTM_NEWTCLASS: _tcmsg, RTM_NEWTFILTER: _filter}
         )
-        self._qdiscs: list[Any] | None = None
+        self._qdiscs: dict[int, list[tuple[int, str]]] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -156,11 +160,11 @@ class Netlink:
         self._socket.close()
 
     def devices(self) -> list[Device]:
-        """All network devices, by index."""
+        """All network devices, in the kernel's order: by index, before 6.8 by its low byte first."""
         found = []
         for message in self._dump("network devices", RTM_GETLINK, _ifinfomsg):
             xdp = message.get_attr("IFLA_XDP")
-            found.append(Device(message["index"], message.get_attr("IFLA_IFNAME") or "", _xdp_programs(xdp)))
+            found.append(Device(message["index"], _text(message, "IFLA_IFNAME") or "", _xdp_programs(xdp)))
         return found
 
     def filters(self, index: int) -> Iterator[Filter]:
@@ -173,30 +177,49 @@ class Netlink:
                     yield _filter_of(place, options)
 
     def _places(self, index: int) -> Iterator[tuple[int, str]]:
-        """(handle, kind) of what filters may hang on."""
-        for message in self._dump("tc classes", RTM_GETTCLASS, _tcmsg, index):
-            yield message["handle"], message.get_attr("TCA_KIND")
+        """(handle, kind) of what filters may hang on; nothing is asked of what can't have any."""
+        qdiscs = [row for row in self._qdiscs_of(index) if row[1] != NO_QUEUE]
+        if qdiscs:
+            for message in self._dump("tc classes", RTM_GETTCLASS, _tcmsg, index):
+                yield message["handle"], _text(message, "TCA_KIND") or ""
+        yield from qdiscs
+        if any(handle == HOOKS_HANDLE for handle, _ in qdiscs):
+            yield from HOOKS.items()
+
+    def _qdiscs_of(self, index: int) -> list[tuple[int, str]]:
+        """(handle, kind) of the qdiscs of a device."""
         if self._qdiscs is None:
-            self._qdiscs = self._dump("qdiscs", RTM_GETQDISC, _tcmsg)  # always those of all devices
-        for message in self._qdiscs:
-            if message["index"] == index:
-                yield message["handle"], message.get_attr("TCA_KIND")
-        yield from HOOKS.items()
+            self._qdiscs = {}
+            for message in self._dump("qdiscs", RTM_GETQDISC, _tcmsg):  # always those of all devices
+                row = message["handle"], _text(message, "TCA_KIND") or ""
+                self._qdiscs.setdefault(message["index"], []).append(row)
+        return self._qdiscs.get(index, [])
 
     def _dump(self, what: str, type: int, layout: Any, index: int = 0, parent: int = 0) -> list[Any]:
         """All answers to a request. A dump during which something changed is not whole, and is asked for again."""
+        found: list[Any] = []
         for _ in range(MAX_TRIES):
             message = layout()
             message["index"] = index
             if parent:
                 message["parent"] = parent
+            found = []
             try:
-                return list(self._socket.nlm_request(message, type))
-            except exceptions.NetlinkDumpInterrupted:
+                found.extend(self._socket.nlm_request(message, type))
+            except exceptions.NetlinkDumpInterrupted:  # comes behind all answers
                 continue
             except exceptions.NetlinkError as error:
+                if index and error.code in _GONE:
+                    return []
                 raise KernelError(f"can't list {what}", error.code, status=255) from None
-        raise Error(f"can't list {what}: they keep changing")
+            break
+        return found  # of a network that never rests, what there was
+
+
+def _text(message: Any, attribute: str) -> str | None:
+    """A string of the kernel's, which may have any bytes: pyroute2 decodes UTF-8 only."""
+    value = message.get_attr(attribute)
+    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
 
 
 def _xdp_programs(xdp: Any) -> list[tuple[str, int]]:
@@ -215,8 +238,8 @@ def _filter_of(place: str, options: Any) -> Filter:
     actions = options.get_attr("TCA_BPF_ACT")
     if actions is not None:
         bodies = [action.get_attr("TCA_ACT_OPTIONS") for action in actions.get_attrs("action") if _is_bpf(action)]
-        actions = [(body.get_attr("TCA_ACT_BPF_NAME"), body.get_attr("TCA_ACT_BPF_ID")) for body in bodies if body]
-    return Filter(place, options.get_attr("TCA_BPF_NAME"), options.get_attr("TCA_BPF_ID"), actions)
+        actions = [(_text(body, "TCA_ACT_BPF_NAME"), body.get_attr("TCA_ACT_BPF_ID")) for body in bodies if body]
+    return Filter(place, _text(options, "TCA_BPF_NAME"), options.get_attr("TCA_BPF_ID"), actions)
 
 
 def _is_bpf(action: Any) -> bool:

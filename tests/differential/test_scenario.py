@@ -105,7 +105,6 @@ EXPLAINED = [
         "7.1 has the order of a hash table"),
     Row("btf dump id 4294967295", "theirs", r"Error: get btf by id.*\n", "", "7.1 says it twice"),
     Row("btf dump id 4294967295", "theirs", r',\{"error":"get btf by id[^}]*\}', "", "7.1 says it twice"),
-    Row("(btf|cgroup|gen|iter)", "theirs", "at least 1 arguments", "at least 1 argument", "of one thing"),
     Row("(btf|gen|iter)", "theirs", r"(?s)(?<=\n)Usage: bpftool.*", "", "7.1 goes on with the whole usage"),
     Row("btf dump file$", "theirs", r"\},null\n", "}\n", "the usage as JSON"),
     Row("gen skeleton", "theirs", r"failed to stat\(\) ", "", "the name of a function is for nobody"),

@@ -106,7 +106,7 @@ def test_attach_and_detach(place: Place) -> None:
         (("attach", "/tmp", "device", "pinned", DEVICE), "failed to attach program: it is no directory of cgroup v2"),
         (("show", "/tmp"), "can't query bpf programs attached to /tmp: it is no directory of cgroup v2"),
         (("show", "{}/none"), "can't open cgroup {}/none: No such file or directory"),
-        (("show",), "'show' needs at least 1 argument, 0 found"),
+        (("show",), "'show' needs at least 1 arguments, 0 found"),
         (("show", "{}", "effective", "eff"), "duplicated argument: eff"),
         (("show", "{}", "x"), "expected no more arguments, 'effective', got: 'x'?"),
         (("tree", "{}", "x"), "expected no more arguments, 'effective', got: 'x'?"),
