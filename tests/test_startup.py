@@ -44,6 +44,13 @@ def test_a_listing_imports_nothing_slow(family: str, options: str) -> None:
     assert not modules & set(FORBIDDEN)
 
 
+@pytest.mark.parametrize("options", ["", "-j", "-p"])
+def test_a_tree_of_cgroups_imports_nothing_slow(options: str) -> None:
+    modules = imported(RUN.format(words=[*options.split(), "cgroup", "tree"]))
+    assert "bcctool.objects.cgroup" in modules
+    assert not modules & set(FORBIDDEN)
+
+
 def test_a_listing_imports_its_own_family_only() -> None:
     families = {"prog", "map", "net", "perf", "feature", "btf", "object"}
     modules = imported(RUN.format(words=["prog", "show"]))

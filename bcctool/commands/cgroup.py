@@ -7,10 +7,10 @@ import os
 
 from ..errors import Error, KernelError
 from ..escapes import printable
-from ..objects import cgroup
+from ..objects import btf, cgroup
 from ..objects.prog import Prog
 from ..output import Listing
-from ..verbs import Args, verb
+from ..verbs import Args, one_of, verb
 from . import select
 
 TYPE_CHECKING = False
@@ -33,12 +33,14 @@ ATTACH_TYPE := { cgroup_inet_ingress | cgroup_inet_egress |
 ATTACH_FLAGS := { multi | override }
 PROG := { id PROG_ID | pinned FILE | tag PROG_TAG | name PROG_NAME }
 
-The older names of attach types do as well, such as ingress, sock_ops, device or connect4.
+Attach types may also be traditional names, or prefixes of them: ingress, egress, sock_create,
+sock_release, sock_ops, device, sysctl, getsockopt, setsockopt, and bind, post_bind, connect,
+sendmsg, recvmsg, getpeername, getsockname with a 4 or 6.
 """
 OPTIONS = "f"
 
-# older name, in the order in which prefixes are tried → the kernel's
-OLDER_NAMES = {
+# traditional name, in the order in which prefixes are tried → the kernel's
+TRADITIONAL_NAMES = {
     "ingress": "cgroup_inet_ingress", "egress": "cgroup_inet_egress", "sock_create": "cgroup_inet_sock_create",
     "sock_ops": "cgroup_sock_ops", "device": "cgroup_device",
     "bind4": "cgroup_inet4_bind", "bind6": "cgroup_inet6_bind",
@@ -56,21 +58,8 @@ FLAG_NAMES = {0: ""} | {value: name for name, value in cgroup.FLAGS.items()}
 Record = dict[str, "Any"]
 
 
-class Progs:
-    """What is shown of programs by id, each asked for once: in a tree most are inherited by many cgroups."""
-
-    def __init__(self) -> None:
-        self._known: dict[int, Record | None] = {}
-
-    def fields(self, id: int) -> Record | None:
-        """The fields from `name` on, None when the program is gone."""
-        if id not in self._known:
-            self._known[id] = prog_fields(id)
-        return self._known[id]
-
-
-def prog_fields(id: int) -> Record | None:
-    """Name and target of a program, None when it is gone. Error when the kernel won't tell."""
+def described(id: int) -> Record | None:
+    """The fields of a program from `name` on, None when it is gone. Error when the kernel won't tell."""
     try:
         prog = Prog.from_id(id)
     except KernelError as error:
@@ -84,68 +73,66 @@ def prog_fields(id: int) -> Record | None:
 
 
 def target_name(object_id: int, type_id: int) -> Record:
-    """`attach_btf_name`: the LSM hook, empty for other programs, and nothing where it can't be known."""
-    from ..objects.btf import VMLINUX, Btf, vmlinux
-
-    if not os.path.exists(VMLINUX):
+    """`attach_btf_name`: the LSM hook, empty for other programs; nothing where it can't be known."""
+    if not os.path.exists(btf.VMLINUX):
         return {}
-    if not object_id:
-        return {"attach_btf_name": ""}
     try:
-        with Btf.from_id(object_id) as btf:
-            types = vmlinux() if btf.name == "vmlinux" else btf.reader()
-        return {"attach_btf_name": types.name(type_id)}
+        return {"attach_btf_name": btf.kernel_types(object_id).name(type_id) if type_id else ""}
     except Error:
         return {}
 
 
-def rows(path: str, effective: bool, progs: Progs, fd: int) -> list[Record]:
-    """One record per program of a cgroup; programs that vanish meanwhile are skipped."""
-    records = []
-    for type, id, flags in cgroup.attached(fd, path, effective):
-        fields = progs.fields(id)
-        if fields is not None:
-            flag_names = {} if effective else {"attach_flags": FLAG_NAMES.get(flags, f"unknown({flags:x})")}
-            records.append({"id": id, "attach_type": type} | flag_names | fields)
-    return records
+class Cgroups:
+    """Makes the records of cgroups: what they share, most of all the programs that many inherit, is asked for once."""
+
+    def __init__(self, effective: bool) -> None:
+        self._effective = effective
+        self._query = cgroup.Query(effective)
+        self._described: dict[int, Record | None] = {}
+
+    def programs(self, fd: int, path: str) -> list[Record]:
+        """One record per program of a cgroup; programs that vanish meanwhile are skipped."""
+        records = []
+        for hook, id, flags in self._query.progs(fd, path):
+            if id not in self._described:
+                self._described[id] = described(id)
+            fields = self._described[id]
+            if fields is not None:
+                names = {} if self._effective else {"attach_flags": FLAG_NAMES.get(flags, f"unknown({flags:x})")}
+                records.append({"id": id, "attach_type": hook} | names | fields)
+        return records
 
 
 def tree_rows(root: str, effective: bool) -> Iterator[Record]:
     """One record per cgroup that has programs; what can't be read below the root is an Error at the end."""
-    progs = Progs()
+    cgroups = Cgroups(effective)
     failures: list[Error] = []
-    for path in cgroup.walk(root, failures):
+    for path, fd in cgroup.walk(root, failures):
         try:
-            programs = rows_of(path, effective, progs)
+            programs = cgroups.programs(fd, path)
         except Error as error:
             if path == root:
                 raise
-            if not (isinstance(error, KernelError) and error.errno in cgroup.GONE):
-                failures.append(error)
+            cgroup.note(error, failures)
             continue
         if programs:
-            yield {"cgroup": os.fsencode(path).decode("utf-8", "backslashreplace"), "programs": programs}
+            yield {"cgroup": utf8(path), "programs": programs}
     if failures:
-        failures[0].detail = "\n".join(error.message for error in failures[1:])
-        raise failures[0]
+        raise all_of(failures)
 
 
-def rows_of(path: str, effective: bool, progs: Progs) -> list[Record]:
-    """The records of the cgroup at a path."""
-    fd = opened(path)
-    try:
-        return rows(path, effective, progs, fd)
-    finally:
-        os.close(fd)
+def all_of(failures: list[Error]) -> Error:
+    """One Error for several: the first, how many others there are, and their messages."""
+    first, *others = failures
+    if others:
+        first.message += f" (and {len(others)} more)"
+        first.detail = "\n".join(error.message for error in others)
+    return first
 
 
-def opened(path: str) -> int:
-    """A descriptor of a cgroup. KernelError when it can't be opened."""
-    try:
-        return cgroup.open_(path)
-    except (OSError, ValueError) as error:
-        number = error.errno if isinstance(error, OSError) else errno.EINVAL
-        raise KernelError(f"can't open cgroup {path}", number or 0, status=255) from None
+def utf8(path: str) -> str:
+    """A path as text for people and JSON: bytes that are no UTF-8 as escapes."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def header(effective: bool) -> str:
@@ -166,7 +153,7 @@ def text(record: Record) -> str:
 
 
 def place_text(record: Record, root: str) -> str:
-    """A cgroup, then its programs, indented below the root."""
+    """A cgroup, then its programs, which are indented below the root."""
     indent = "" if record["cgroup"] == root else "    "
     programs = "".join(indent + text(program) for program in record["programs"])
     return f"{printable(record['cgroup'])}\n{programs}"
@@ -186,13 +173,14 @@ def effective(args: Args) -> bool:
 
 
 def attach_type(args: Args) -> str:
-    """Take an ATTACH_TYPE: the kernel's name, or a prefix of an older one."""
-    if args.peek() in cgroup.TYPES:
+    """Take an ATTACH_TYPE: the kernel's name, or a prefix of a traditional one."""
+    word = args.peek()
+    if word in cgroup.HOOKS:
         return args.next()
-    found = args.accept(*OLDER_NAMES)
+    found = args.accept(*TRADITIONAL_NAMES)
     if found is None:
-        raise Error("invalid attach type")
-    return OLDER_NAMES[found]
+        raise Error(f"invalid attach type: {word}, see 'bcctool cgroup help'")
+    return TRADITIONAL_NAMES[found]
 
 
 def attach_flags(args: Args) -> int:
@@ -202,7 +190,7 @@ def attach_flags(args: Args) -> int:
         word = args.peek()
         found = args.accept(*cgroup.FLAGS)
         if found is None:
-            raise Error(f"unknown option: {word}")
+            raise Error(f"unknown option: {word}, expected {one_of(cgroup.FLAGS)}")
         flags |= cgroup.FLAGS[found]
     return flags
 
@@ -210,14 +198,18 @@ def attach_flags(args: Args) -> int:
 def change(args: Args, attaching: bool) -> None:
     """Take CGROUP ATTACH_TYPE PROG and what may follow, and do it."""
     if len(args) < 4:
-        raise Error(f"too few parameters for cgroup {args.verb}")
-    fd = opened(args.next())
+        raise Error(f"too few parameters for cgroup {args.verb}: CGROUP ATTACH_TYPE PROG expected")
+    path = args.next()
+    fd = cgroup.opened(path)
     try:
-        type = attach_type(args)
+        hook = attach_type(args)
         with select.prog(args) as prog:
-            flags = attach_flags(args) if attaching else None
+            flags = attach_flags(args) if attaching else 0
             args.end()
-            cgroup.change(fd, type, prog, flags)
+            if attaching:
+                cgroup.attach(fd, path, hook, prog, flags)
+            else:
+                cgroup.detach(fd, path, hook, prog)
     finally:
         os.close(fd)
 
@@ -234,7 +226,11 @@ def show(args: Args) -> Listing:
     args.require(1, status=255)
     path = args.next()
     inherited = effective(args)
-    records = rows_of(path, inherited, Progs())
+    fd = cgroup.opened(path)
+    try:
+        records = Cgroups(inherited).programs(fd, path)
+    finally:
+        os.close(fd)
     return Listing(records, text, header(inherited) if records else "")
 
 
@@ -250,7 +246,7 @@ def tree(args: Args) -> Listing:
     root = root.rstrip("/") or root[:1]
     inherited = effective(args)
     head = "CgroupPath\n" + header(inherited)
-    return Listing(tree_rows(root, inherited), lambda record: place_text(record, root), head)
+    return Listing(tree_rows(root, inherited), lambda record: place_text(record, utf8(root)), head)
 
 
 @verb("CGROUP ATTACH_TYPE PROG [ATTACH_FLAGS]")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _SYSCALL_NUMBERS = {
     "x86_64": 321, "aarch64": 280, "riscv64": 280, "s390x": 351, "ppc64le": 361, "loongarch64": 280, "armv7l": 386,
 }  # fmt: skip
-_number = _SYSCALL_NUMBERS.get(os.uname().machine, 280)
+_number = ctypes.c_long(_SYSCALL_NUMBERS.get(os.uname().machine, 280))
 _syscall = ctypes.CDLL(None, use_errno=True).syscall
 _syscall.restype = ctypes.c_long
 
@@ -33,13 +33,14 @@ _BY_ID = {
 _MAP_FIXED_NOREPLACE = 0x100000
 _FD_TYPE_NAMES = 4096  # a uprobe's is a path
 _STREAM_PART = 1 << 16
-_QUERY_PROGS = 64  # more than a hook of a network device may have
+_QUERY_PROGS = 64  # more than a hook of a network device may have, and a hook of a cgroup without those it inherits
+_LSM_CGROUP = uapi.ATTACH_TYPES.index("lsm_cgroup")
 _QUERY_EFFECTIVE = 1  # BPF_F_QUERY_EFFECTIVE
 
 
 def bpf(cmd: int, attr: ctypes.Structure) -> int:
     """One bpf(2) call: its result, or OSError."""
-    result: int = _syscall(ctypes.c_long(_number), cmd, ctypes.byref(attr), ctypes.sizeof(attr))
+    result: int = _syscall(_number, cmd, ctypes.byref(attr), ctypes.sizeof(attr))
     if result < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
@@ -127,22 +128,6 @@ def prog_query(attach_type: str, target: int, links: bool = False) -> list[tuple
     return list(zip(*rows, strict=True))
 
 
-def cgroup_query(attach_type: str, fd: int, effective: bool = False) -> list[tuple[int, int]]:
-    """(prog id, flags it is attached with) of all programs at a hook of a cgroup, in the order in which they run.
-
-    effective: what runs for events in the cgroup, inherited or its own; the kernel then tells no flags.
-    OSError: EINVAL for a hook that the kernel does not have, EBADF when the descriptor is of no cgroup.
-    """
-    attr = uapi.attr_query(target_fd=fd, attach_type=uapi.ATTACH_TYPES.index(attach_type))
-    if effective:
-        attr.query_flags = _QUERY_EFFECTIVE
-    if attach_type == "lsm_cgroup" and not effective:  # many hooks in one, each with flags of its own
-        ids, flags = _query(attr, ("prog_ids", "prog_attach_flags"))
-        return list(zip(ids, flags, strict=True))
-    (ids,) = _query(attr, ("prog_ids",))
-    return [(id, attr.attach_flags) for id in ids]
-
-
 def _query(attr: uapi.attr_query, fields: tuple[str, ...]) -> list[list[int]]:
     """What BPF_PROG_QUERY fills these arrays with."""
     count = _QUERY_PROGS
@@ -159,6 +144,46 @@ def _query(attr: uapi.attr_query, fields: tuple[str, ...]) -> list[list[int]]:
             count = attr.count
             continue
         return [array[: attr.count] for array in arrays]
+
+
+class CgroupQuery:
+    """Asks for the programs at the hooks of cgroups: one for many questions, as its buffers are used again.
+
+    effective: what runs for events in a cgroup, inherited or its own, of which the kernel tells no flags.
+    """
+
+    def __init__(self, effective: bool = False) -> None:
+        self._effective = effective
+        self._attr = uapi.attr_query(query_flags=_QUERY_EFFECTIVE if effective else 0)
+        self._make_room(_QUERY_PROGS)
+
+    def progs(self, fd: int, hook: int) -> list[tuple[int, int]]:
+        """(id, flags it is attached with) of all programs at a hook, an attach type, in the order in which they run.
+
+        OSError: EINVAL for a hook that the kernel does not have, EBADF when the descriptor is of no cgroup, ENOENT
+        when the cgroup was removed.
+        """
+        attr = self._attr
+        # The LSM's is many hooks in one, each with flags of its own.
+        own_flags = hook == _LSM_CGROUP and not self._effective
+        attr.prog_attach_flags = ctypes.addressof(self._flags) if own_flags else 0
+        attr.target_fd, attr.attach_type, attr.attach_flags, attr.count = fd, hook, 0, len(self._ids)
+        try:
+            bpf(uapi.BPF_PROG_QUERY, attr)
+        except OSError as error:
+            if error.errno != errno.ENOSPC or attr.count <= len(self._ids):
+                raise
+            self._make_room(attr.count)
+            return self.progs(fd, hook)
+        count = attr.count
+        if not count:
+            return []
+        flags = self._flags[:count] if own_flags else [attr.attach_flags] * count
+        return list(zip(self._ids[:count], flags, strict=True))
+
+    def _make_room(self, count: int) -> None:
+        self._ids, self._flags = (ctypes.c_uint32 * count)(), (ctypes.c_uint32 * count)()
+        self._attr.prog_ids = ctypes.addressof(self._ids)
 
 
 def raw_tracepoint_open(prog_fd: int, name: str = "") -> int:
