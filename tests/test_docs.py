@@ -14,7 +14,7 @@ from bcctool.verbs import Verb
 
 from .conftest import ROOT
 
-FAMILIES = [name for name in cli.OBJECTS if name not in ("help", "batch", "version")]
+FAMILIES = [name for name in cli.OBJECTS if name not in cli.COMMANDS]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "tutorial").rglob("*.md")])
 SOURCES = [
     path

@@ -24,7 +24,9 @@ MASKS = [
         (r"\b(tag |bpf_prog_)[0-9a-f]{16}", r"\1TAG"),
         (r"0x[0-9a-f]{6,}", "ADDRESS"),
         (r"^\d+: (?=\w+  |name )", "N: "),
+        (r"^\d+ +(?=cgroup_)", "N "),
         (r"\b((?:prog|map|btf)_ids?|id|pid|fd)(:?) [\d,]+", r"\1\2 N"),
+        (r"  (prog|map) \d+(?=  |$)", r"  \1 N"),
         (r'"((?:prog_|btf_)?id|ifindex)": \d+', r'"\1": N'),
         (r"\bid:\d+\]", "id:N]"),
         (r"^\d+$", "N"),
@@ -101,22 +103,26 @@ def check(chosen: list[Step], done: Completed) -> None:
     assert not wrong, "\n\n".join(wrong)
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """The folder that the chapters are read in: the sources; in a `bin` that comes first in the PATH bcctool, and a
-    python3 that has it as a package.
+def prepare(folder: Path) -> Path:
+    """Make the folder that the chapters are read in: the sources; in a `bin` that comes first in the PATH bcctool, and
+    a python3 that has it as a package.
     """
-    shutil.copytree(ROOT / "tutorial", tmp_path, dirs_exist_ok=True)
-    (tmp_path / "bin").mkdir()
+    shutil.copytree(ROOT / "tutorial", folder, dirs_exist_ok=True)
+    (folder / "bin").mkdir()
     interpreter, flag, c, code = BCCTOOL
     commands = {
         "bcctool": f"exec {interpreter} {flag} {c} {code!r} \"$@\"".replace("\\'", "'"),
         "python3": f"PYTHONPATH={ROOT} exec {sys.executable} \"$@\"",
     }
     for name, text in commands.items():
-        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{text}\n")
-        (tmp_path / "bin" / name).chmod(0o755)
-    return tmp_path
+        (folder / "bin" / name).write_text(f"#!/bin/sh\n{text}\n")
+        (folder / "bin" / name).chmod(0o755)
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return prepare(tmp_path)
 
 
 def installed(step: Step) -> bool:
@@ -124,20 +130,28 @@ def installed(step: Step) -> bool:
     return not step.needs or shutil.which(step.needs, path=path) is not None
 
 
+def play_without_root(chosen: list[Step], folder: Path) -> None:
+    """Run the commands in a folder that `prepare` has made, and check them."""
+    check(chosen, run("env", f"PATH={folder}/bin:/usr/bin:/bin", "bash", "-c", script(chosen), cwd=folder, status=None))
+
+
+def play(chosen: list[Step], folder: Path, sandbox: Sandbox) -> None:
+    """The same as root, in namespaces of its own."""
+    sandbox.run("mount", "-t", "tmpfs", "tmpfs", "/run")  # where `ip netns` keeps its names
+    sandbox.run("mount", "-t", "tracefs", "tracefs", "/sys/kernel/tracing", status=None)  # there already, mostly
+    environment = ("env", f"--chdir={folder}", f"PATH={folder}/bin:/usr/bin:/bin:/usr/sbin:/sbin")
+    check(chosen, sandbox.run(*environment, "bash", "-c", script(chosen), status=None))
+
+
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 def test_commands_that_read_files(path: Path, folder: Path) -> None:
-    chosen = [step for step in steps(path.read_text()) if step.prompt == "$" and installed(step)]
-    check(chosen, run("env", f"PATH={folder}/bin:/usr/bin:/bin", "bash", "-c", script(chosen), cwd=folder, status=None))
+    play_without_root([step for step in steps(path.read_text()) if step.prompt == "$" and installed(step)], folder)
 
 
 @pytest.mark.kernel
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 def test_a_chapter(path: Path, folder: Path, sandbox: Sandbox) -> None:
-    chosen = [step for step in steps(path.read_text()) if installed(step)]
-    sandbox.run("mount", "-t", "tmpfs", "tmpfs", "/run")  # where `ip netns` keeps its names
-    sandbox.run("mount", "-t", "tracefs", "tracefs", "/sys/kernel/tracing", status=None)  # there already, mostly
-    environment = ("env", f"--chdir={folder}", f"PATH={folder}/bin:/usr/bin:/bin:/usr/sbin:/sbin")
-    check(chosen, sandbox.run(*environment, "bash", "-c", script(chosen), status=None))
+    play([step for step in steps(path.read_text()) if installed(step)], folder, sandbox)
 
 
 SOURCES = sorted((ROOT / "tutorial").rglob("*.c"))

@@ -65,7 +65,8 @@ _bcctool() {
         directories) _files -/ ;;
     esac
 }
-compdef _bcctool bcctool
+# As a file in fpath this is the function itself, when it is needed first.
+if [[ $funcstack[1] == _bcctool ]]; then _bcctool "$@"; else compdef _bcctool bcctool; fi
 """
 FISH = r"""# fish completion for bcctool: bcctool completion fish | source
 function __bcctool_words

@@ -79,9 +79,14 @@ def fish(pinned: tuple[Sandbox, int], path: str, tmp_path: Path) -> Complete:
     return complete
 
 
-def typed_in_zsh(box: Sandbox, path: str, home: Path, line: str) -> str:
+SOURCED = "autoload -Uz compinit; compinit -D; setopt no_beep; source <(bcctool completion zsh); echo READY"
+AUTOLOADED = (
+    "bcctool completion zsh > ~/_bcctool; fpath+=(~); autoload -Uz compinit; compinit -D -u; setopt no_beep; echo READY"
+)
+
+
+def typed_in_zsh(box: Sandbox, path: str, home: Path, line: str, start: str = SOURCED) -> str:
     """What zsh writes to a terminal when a line is typed and completed: the line after it, and the lists."""
-    start = "autoload -Uz compinit; compinit -D; setopt no_beep; source <(bcctool completion zsh); echo READY"
     controller, terminal = pty.openpty()
     words = ["nsenter", "-t", str(box.holder.pid), "-m", "-n", "--", "zsh", "-f", "-i"]
     env = {"PATH": path, "HOME": str(home), "TERM": "dumb", "COLUMNS": "200"}
@@ -155,6 +160,7 @@ def test_zsh_completes_and_describes(pinned: tuple[Sandbox, int], path: str, tmp
         pytest.skip("zsh is not installed")
     box, id = pinned
     assert "map dump name to_complete" in typed_in_zsh(box, path, tmp_path, "bcctool map dump name to_com")
+    assert "map dump name to_complete" in typed_in_zsh(box, path, tmp_path, "bcctool map dump name to_com", AUTOLOADED)
     listed = typed_in_zsh(box, path, tmp_path, "bcctool map show pinned /sys/fs/bpf/")
     assert f"/sys/fs/bpf/a b  map {id}" in listed
     assert "/sys/fs/bpf/$(touch evil)" in listed
