@@ -20,7 +20,7 @@ FORBIDDEN = (
 MODULES_AFTER = """
 import sys
 before = set(sys.modules)
-sys.path.insert(0, {root!r})
+sys.path[:] = {path!r}
 {code}
 print(*(set(sys.modules) - before), file=sys.stderr)
 """
@@ -28,9 +28,13 @@ RUN = "from bcctool.cli import main\nstatus = main({words!r})\nprint('status', s
 
 
 def imported(code: str) -> set[str]:
-    """The modules that a fresh interpreter imports while it runs `code`, those of its own start left out."""
-    script = MODULES_AFTER.format(root=str(ROOT), code=code)
-    done = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    """The modules that a fresh interpreter imports while it runs `code`, those of its own start left out.
+
+    Without the start of site-packages: files there may have things imported at once, which would hide them.
+    """
+    script = MODULES_AFTER.format(path=[str(ROOT), *sys.path], code=code)
+    words = [sys.executable, "-I", "-S", "-c", script]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=60)
     return set(done.stderr.splitlines()[-1].split())
 
 

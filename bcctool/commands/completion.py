@@ -93,7 +93,13 @@ def run(args: Args, cli: Cli) -> str:
     args.end()
     if shell not in SCRIPTS:
         raise Error(f"no completion for '{shell}': bash, zsh and fish are known")
-    return SCRIPTS[shell]
+    return SCRIPTS[shell] + (fish_options(cli) if shell == "fish" else "")
+
+
+def fish_options(cli: Cli) -> str:
+    """fish asks no function about words that begin with `-`: the options as it wants them declared."""
+    rows = [(letter, name, " -r -F" if takes else "") for letter, name, takes, _ in cli.options]
+    return "".join(f"complete -c bcctool -s {letter} -l {name}{takes}\n" for letter, name, takes in rows)
 
 
 class Cli:

@@ -149,6 +149,7 @@ def test_fish_completes_and_describes(fish: Complete, pinned: tuple[Sandbox, int
     assert fish("bcctool ma") == ["map"]
     assert fish("bcctool map dump name to_com") == [f"to_complete\tarray {id}"]
     assert f"{id}\tto_complete" in fish("bcctool map dump id ")
+    assert "--json" in fish("bcctool map show --js")
     offered = {line.partition("\t")[0] for line in fish("bcctool map show pinned /sys/fs/bpf/")}
     assert "/sys/fs/bpf/plain" in offered
     assert "/sys/fs/bpf/a:b:c" in {line.replace("\\", "") for line in offered}

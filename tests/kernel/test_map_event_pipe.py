@@ -154,4 +154,5 @@ def test_refusals(shared: Sampled, words: str, message: str) -> None:
 
 
 def test_no_map(shared: Sampled) -> None:
-    assert "Usage: " in shared.box.bcctool("map", "event_pipe", status=255).stderr
+    done = shared.box.bcctool("map", "event_pipe", status=255)
+    assert done.stderr == "Error: expected 'id', 'name' or 'pinned', got: nothing\n"
