@@ -30,7 +30,8 @@ from bcctool.objects.prog import Prog
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAMS = ROOT / "tests" / "programs"
 KERNEL_TESTS = ROOT / "tests" / "kernel"
-BCCTOOL = (sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); "
+# As scripts/setup's launcher starts it: without the search for packages, which takes longer than most commands.
+BCCTOOL = (sys.executable, "-IS", "-c", f"import sys; sys.path[:] = {[str(ROOT), *sys.path[1:]]!r}; "
            "from bcctool.cli import main; sys.exit(main())")  # fmt: skip
 # A user without rights, but for that to read files: the checkout may be in root's home.
 NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all,+dac_read_search",

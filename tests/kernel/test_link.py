@@ -201,7 +201,7 @@ import sys; sys.path.insert(0, {root!r})
 from bcctool.loader.attach import attach
 from bcctool.loader.load import load
 with load(sys.argv[1]) as found:
-    for _ in range(2000):
+    for _ in range(500):
         attach(found.progs["on_raw_tp"], "raw_tp/sys_enter").close()
 """
 
