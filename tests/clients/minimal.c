@@ -12,10 +12,10 @@ int main(void)
 
 	if (!skel)
 		return 1;
-	skel->rodata->wanted = getpid();
+	snprintf((char *)skel->rodata->wanted, sizeof(skel->rodata->wanted), "minimal-%d", getpid());
 	if (!minimal_bpf__load(skel) && !minimal_bpf__attach(skel)) {
 		for (int i = 0; i < 3; i++)
-			prctl(PR_SET_NAME, "renamed");
+			prctl(PR_SET_NAME, skel->rodata->wanted);
 		printf("%d renames\n", skel->bss->renames);
 		failed = 0;
 	}
