@@ -8,7 +8,7 @@ import sys
 
 from .errors import GENERIC, Error
 from .escapes import printable
-from .output import Output, dumps, render
+from .output import Listing, Output, dumps, render
 from .verbs import Args, Family, Options, Usage, Verb
 
 TYPE_CHECKING = False
@@ -168,40 +168,43 @@ class Session:
         family = load_family(name)
         typed = (words.pop(0) if words else "") or family.first
         verb = family.find(typed)
-        usage = family.help(name if name in _OWN_NAME else word)
-        if verb is None or ("help".startswith(typed) and typed):
-            if verb is None and not "help".startswith(typed):
-                raise Usage(usage)
-            return self.help(usage)
-        return self.run(verb, Args(words, self.options, verb.name, typed or word), usage)
-
-    def run(self, verb: Verb, args: Args, usage: str) -> int:
-        """Run a verb; words that make no command are answered with the family's usage."""
+        named = name if name in _OWN_NAME else word
+        if "help".startswith(typed) and (typed or verb is None):
+            return self.help(family.help(named))
+        if verb is None:
+            raise Usage(family.help(named))
         try:
-            result = verb.run(args)
-            if verb.columns and self.options.table and not self.out.is_json:
-                return self.table(result, verb)
-            return render(result, verb.text, self.out)
+            return self.run(verb, Args(words, self.options, verb.name, typed or word))
         except Usage as error:
-            raise Usage((error.message and f"Error: {error.message}\n") or usage) from None
+            raise Usage((error.message and f"Error: {error.message}\n") or family.help(named)) from None
+
+    def run(self, verb: Verb, args: Args) -> int:
+        """Run a verb and show its result. Usage for words that make no command."""
+        result = verb.run(args)
+        if verb.columns and self.options.table and not self.out.is_json:
+            return self.table(result, verb)
+        return render(result, verb.text, self.out)
 
     def table(self, result: Any, verb: Verb) -> int:
-        """Show a verb's records as a table."""
+        """Show a verb's records as a table; those before an Error too."""
         from . import table
 
-        records = [result] if isinstance(result, dict) else getattr(result, "records", result)
-        if verb.rows:
-            records = (row for record in records for row in verb.rows(record))
-        self.out.write(table.render(records, verb.columns, table.coloured()))
+        source = [result] if isinstance(result, dict) else result.records if isinstance(result, Listing) else result
+        records: list[Any] = []
+        try:
+            for record in source:
+                records += verb.rows(record) if verb.rows else [record]
+        finally:
+            self.out.write(table.render(records, verb.columns, table.coloured()))
         return 0
 
     def command(self, name: str, words: list[str]) -> int:
         """An object that is a command itself."""
         if name == "help":
             return self.help(HELP)
-        from .commands import batch, version
-
         if name == "batch":
+            from .commands import batch
+
             return batch.run(Args(words, self.options, "batch"), self)
         if name == "completion":
             from .commands import completion
@@ -209,6 +212,8 @@ class Session:
             declared = completion.Cli(OPTIONS, COMMANDS, OBJECTS, load_family)
             self.out.write(completion.run(Args(words, self.options, "completion"), declared))
             return 0
+        from .commands import version
+
         return render(version.record(), version.text, self.out)
 
     def help(self, text: str) -> int:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import io
 import os
 from collections.abc import Iterator
 
 import pytest
 
+from bcctool.cli import Session
 from bcctool.kernel import bpf, uapi
 from bcctool.objects import handle, owners, pins
+from bcctool.output import Output
+from bcctool.verbs import Options
 
 INFOS: dict[str, type[ctypes.Structure]] = {
     bpf.PROG: uapi.prog_info,
@@ -87,3 +91,15 @@ def fake_kernel(monkeypatch: pytest.MonkeyPatch) -> FakeKernel:
     monkeypatch.setattr(pins, "kind_of", lambda fd: kernel.open[fd][0])
     monkeypatch.setattr(owners, "owners", lambda kind: {})
     return kernel
+
+
+def written(family: str, words: str, **options: bool) -> tuple[str, int]:
+    """What `FAMILY WORDS` writes to stdout with these options set, and its status."""
+    chosen = Options()
+    for name, value in options.items():
+        setattr(chosen, name, value)
+    stream = io.BytesIO()
+    out = Output(chosen.style, stream)
+    status = Session(chosen, out).execute([family, *words.split()])
+    out.flush()
+    return stream.getvalue().decode(), status

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import errno
-import io
 import json
 import os
+from functools import partial
 from typing import Any
 
 import pytest
 
-from bcctool.cli import Session
 from bcctool.commands import link as family
 from bcctool.commands import link_perf, link_show
 from bcctool.errors import KernelError
 from bcctool.kernel import bpf, libbpf, proc, uapi
 from bcctool.objects.link import Link
 from bcctool.objects.prog import Prog
-from bcctool.output import Output
-from bcctool.verbs import Options
 
-from .fake_kernel import FakeKernel, fake_kernel  # noqa: F401  (a fixture)
+from .fake_kernel import FakeKernel, fake_kernel, written  # noqa: F401  (a fixture)
 
 ATTACH = uapi.ATTACH_TYPES.index
 TYPE = uapi.LINK_TYPES.index
@@ -260,16 +257,8 @@ def kernel(fake_kernel: FakeKernel, monkeypatch: pytest.MonkeyPatch) -> FakeKern
     return fake_kernel
 
 
-def run(words: str, **options: bool) -> tuple[str, int]:
-    """What `link WORDS` writes to stdout, and its status."""
-    chosen = Options()
-    for name, value in options.items():
-        setattr(chosen, name, value)
-    stream = io.BytesIO()
-    out = Output(chosen.style, stream)
-    status = Session(chosen, out).execute(["link", *words.split()])
-    out.flush()
-    return stream.getvalue().decode(), status
+run = partial(written, "link")
+"""What `link WORDS` writes to stdout, and its status."""
 
 
 NETNS = "3: netns  prog 7  \n\tnetns_ino 40  attach_type sk_lookup  \n\tpids in\\x1bit(1)\n"

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import errno
-import io
 import json
 import struct
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
-from bcctool.cli import Session
 from bcctool.commands import map as family
 from bcctool.commands.map_words import take_bytes
 from bcctool.errors import Error
 from bcctool.kernel import bpf, proc
-from bcctool.output import Output
 from bcctool.verbs import Args, Options
 
-from .fake_kernel import FakeKernel, fake_kernel  # noqa: F401  (a fixture)
+from .fake_kernel import FakeKernel, fake_kernel, written  # noqa: F401  (a fixture)
 from .test_objects_map import TYPE, Entries, entries  # noqa: F401  (a fixture)
 
 Run = Callable[..., tuple[str, int]]
@@ -29,16 +27,8 @@ def nobody_holds_anything(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(family, "owners", lambda kind: {})
 
 
-def run(words: str, **options: bool) -> tuple[str, int]:
-    """What `map WORDS` writes to stdout, and its status."""
-    chosen = Options()
-    for name, value in options.items():
-        setattr(chosen, name, value)
-    stream = io.BytesIO()
-    out = Output(chosen.style, stream)
-    status = Session(chosen, out).execute(["map", *words.split()])
-    out.flush()
-    return stream.getvalue().decode(), status
+run = partial(written, "map")
+"""What `map WORDS` writes to stdout, and its status."""
 
 
 def args(words: str) -> Args:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from bcctool import cli, table
+from bcctool.errors import Error
+from bcctool.output import Output
 from bcctool.table import age, duration, listed, render, size
-from bcctool.verbs import Family, Verb
+from bcctool.verbs import Args, Family, Options, Verb
 
 COLUMNS = (("ID", "id", "number"), ("NAME", "name", "text"), ("SIZE", "bytes", "size"), ("MAPS", "maps", "list"))
 VERBS = [
@@ -88,6 +92,21 @@ def test_colour(
     monkeypatch.setattr(os, "environ", environment)
     monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
     assert table.coloured() == expected
+
+
+def test_rows_before_an_error_are_shown() -> None:
+    def show(args: Args) -> Iterator[dict[str, Any]]:
+        """Show one, and fail."""
+        yield {"id": 7, "name": "seven"}
+        raise Error("the second is gone", 254)
+
+    options, stream = Options(), io.BytesIO()
+    options.table = True
+    session = cli.Session(options, Output(options.style, stream))
+    with pytest.raises(Error, match="the second is gone"):
+        session.run(Verb(show, "", None, "", COLUMNS, None), Args([], options, "show"))
+    session.out.flush()
+    assert stream.getvalue() == b"ID  NAME\n 7  seven\n"
 
 
 @pytest.mark.parametrize(("family", "verb"), VERBS, ids=[f"{family.name} {verb.name}" for family, verb in VERBS])

@@ -251,6 +251,18 @@ def normal(scene: Scenario, text: str) -> str:
     return re.sub(r"(?<=<target>\+)0x[0-9a-f]+|(?<=\"offset\":) ?\d+|(?<=\t)0x[0-9a-f]+(?= +0x)", "<offset>", text)
 
 
+def own_netfilter(scene: Scenario, text: str) -> str:
+    """`net show` without the netfilter programs of others: those of all network namespaces are shown."""
+    ids = scene.of("p", "lp")
+
+    def kept(match: re.Match[str]) -> str:
+        return match[0] if int(match[1]) in ids else ""
+
+    text = re.sub(r"\n\t\S+ \w+ prio -?\d+(?: flags \S+)? prog_id (\d+)", kept, text)
+    text = re.sub(r'(?:(?<=\[)|,)\{\s*"pf":[^{}]*"id": ?(\d+)\s*\}', kept, text)
+    return re.sub(r"\[,(?=\{)", "[", text)
+
+
 def golden(scene: Scenario, area: str) -> str:
     """What bcctool prints for the commands of an area: each after a line with the command."""
     found = []
@@ -258,11 +270,23 @@ def golden(scene: Scenario, area: str) -> str:
         done = scene.box.bcctool(*scene.words_of(command))
         assert done.stderr == ""
         out = mine(scene, command, done.stdout, newer=True) if command.endswith("link show") else done.stdout
-        out = normal(scene, out)
+        out = normal(scene, own_netfilter(scene, out) if area == "net" else out)
         if "sc_reuseport" in command:
             out = re.sub(r'"value": \d+', '"value": <cookie>', out)  # of the socket
         found.append(f"$ {command}\n{out}")
     return "".join(text if text.endswith("\n") else f"{text}\n" for text in found)
+
+
+def test_netfilter_of_others_is_left_out(scene: Scenario) -> None:
+    own = scene.ids["lp/l_netfilter"]
+    line, row = "\n\tip output prio -77 prog_id {}", '{{\n  "pf": 2,\n  "id": {}\n}}'
+    for first, second in ((7, own), (own, 7)):
+        text = f"netfilter:\n{line.format(first)}{line.format(second)}\n"
+        assert own_netfilter(scene, text) == f"netfilter:\n{line.format(own)}\n"
+    for rows in ((7, own), (own, 7), (7, own, 8)):
+        text = '"netfilter": [' + ",".join([row.format(id) for id in rows]) + "]"
+        assert own_netfilter(scene, text) == f'"netfilter": [{row.format(own)}]'
+    assert own_netfilter(scene, f'"netfilter": [{row.format(7)}]') == '"netfilter": []'
 
 
 @pytest.mark.parametrize("area", GOLDEN)
