@@ -4,6 +4,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from .companion.bpf import BPF, table
     from .elf.object import ObjectFile
     from .errors import Error, NotSupported
     from .loader.load import load
@@ -12,9 +13,10 @@ if TYPE_CHECKING:
     from .objects.prog import Prog
 
 __version__ = "0.1.0"
-__all__ = ["Btf", "Error", "Map", "NotSupported", "ObjectFile", "Prog", "load"]
+__all__ = ["BPF", "Btf", "Error", "Map", "NotSupported", "ObjectFile", "Prog", "load", "table"]
 
 _HOMES = {
+    "BPF": ("companion.bpf", "BPF"),
     "Btf": ("objects.btf", "Btf"),
     "Error": ("errors", "Error"),
     "Map": ("objects.map", "Map"),
@@ -22,6 +24,7 @@ _HOMES = {
     "ObjectFile": ("elf.object", "ObjectFile"),
     "Prog": ("objects.prog", "Prog"),
     "load": ("loader.load", "load"),
+    "table": ("companion.bpf", "table"),
 }
 
 

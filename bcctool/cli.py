@@ -34,10 +34,11 @@ OPTIONS = (
 # In the order in which prefixes are tried: bpftool's first.
 OBJECTS = (
     "help", "batch", "prog", "map", "link", "cgroup", "perf", "net", "feature", "btf", "gen", "struct_ops", "iter",
-    "token", "version", "object", "completion",
+    "token", "version", "object", "bcc", "completion",
 )  # fmt: skip
 # Those that are commands themselves, and the words that they take.
 COMMANDS = {"help": "", "batch": "file FILE", "version": "", "completion": "{ bash | zsh | fish }"}
+_STARTS = ("bcc", "run")  # the object and verb whose third word is a program: what follows are its own words
 _OWN_NAME = ("btf", "gen", "iter")  # whose help does not say the word as it was typed, as bpftool's
 SIGPIPE_STATUS = 141  # what a shell shows for a command that died of SIGPIPE
 SIGINT_STATUS = 130
@@ -48,7 +49,8 @@ Usage: bcctool [OPTIONS] OBJECT { COMMAND | help }
        bcctool version
        bcctool completion { bash | zsh | fish }
 
-       OBJECT := { prog | map | link | cgroup | perf | net | feature | btf | gen | struct_ops | iter | token | object }
+       OBJECT := { prog | map | link | cgroup | perf | net | feature | btf | gen | struct_ops | iter | token |
+                   object | bcc }
        OPTIONS := { {-j|--json} [{-p|--pretty}] | {-t|--table} | {-d|--debug} | {-f|--bpffs} |
                     {-m|--mapcompat} | {-n|--nomount} | {-l|--legacy} | {-L|--use-loader} |
                     {-B|--base-btf FILE} | {-V|--version} }
@@ -61,9 +63,9 @@ def parse_options(argv: Sequence[str], options: Options | None = None) -> tuple[
     options: where to put them, for those who want to know the ones before an unknown one.
     """
     options = options or Options()
-    words = []
+    words: list[str] = []
     rest = list(argv)
-    while rest and not options.help:
+    while rest and not options.help and not _is_start(words):
         word = rest.pop(0)
         if word == "--":
             words += rest
@@ -81,7 +83,14 @@ def parse_options(argv: Sequence[str], options: Options | None = None) -> tuple[
                 letters = _set(options, row, letters[1:], rest, f"-{letters[0]}")
         else:
             words.append(word)
-    return options, words
+    return options, words + (rest if _is_start(words) else [])
+
+
+def _is_start(words: Sequence[str]) -> bool:
+    """Whether these words are followed by those of another program."""
+    if len(words) != 3 or not words[1]:
+        return False
+    return find_object(words[0]) == _STARTS[0] and _STARTS[1].startswith(words[1])
 
 
 _Row = tuple[str, str, bool, tuple[str, ...]]
@@ -160,7 +169,7 @@ class Session:
     def dispatch(self, words: list[str]) -> int:
         """Find the object and the verb, run it, render its result."""
         word = words.pop(0) if words else "help"
-        name = next((name for name in OBJECTS if name.startswith(word)), None)
+        name = find_object(word)
         if name is None:
             raise Usage(HELP)
         if name in COMMANDS:
@@ -187,7 +196,7 @@ class Session:
 
     def table(self, result: Any, verb: Verb) -> int:
         """Show a verb's records as a table; those before an Error too."""
-        from . import table
+        from . import columns
 
         source = [result] if isinstance(result, dict) else result.records if isinstance(result, Listing) else result
         records: list[Any] = []
@@ -195,7 +204,7 @@ class Session:
             for record in source:
                 records += verb.rows(record) if verb.rows else [record]
         finally:
-            self.out.write(table.render(records, verb.columns, table.coloured()))
+            self.out.write(columns.render(records, verb.columns, columns.coloured()))
         return 0
 
     def command(self, name: str, words: list[str]) -> int:
@@ -235,6 +244,11 @@ class Session:
             sys.stderr.write(f"Error: {printable(error.message)}\n")
         if error.detail:
             sys.stderr.write("".join(f"{printable(line)}\n" for line in error.detail.split("\n")))
+
+
+def find_object(word: str) -> str | None:
+    """The first object that the word abbreviates."""
+    return next((name for name in OBJECTS if name.startswith(word)), None)
 
 
 def load_family(name: str) -> Family:

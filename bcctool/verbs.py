@@ -24,6 +24,7 @@ class Options:
     def __init__(self) -> None:
         self.json = self.pretty = self.table = self.bpffs = self.mapcompat = self.nomount = self.debug = False
         self.use_loader = self.legacy = self.version = self.help = False
+        self.batch = False  # whether the words are a line of a batch file
         self.base_btf: str | None = None
         self.base_types: Any = None  # what is in that file, once it is read
 
@@ -149,7 +150,7 @@ def verb(
     """Make a function a verb of the family whose module it stands in.
 
     grammar: the words after the verb, for the help; text: a record as plain text; alias: a second name.
-    columns: of a table (table.py), which `-t` asks for; rows: the rows of a record, where it is not one itself.
+    columns: of a table (columns.py), which `-t` asks for; rows: the rows of a record, where it is not one itself.
     The function returns None (no result), a dict (one record), an iterable of records, or an output.Rendered.
     """
     return lambda run: Verb(run, grammar, text, alias, columns, rows)

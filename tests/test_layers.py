@@ -21,7 +21,7 @@ LAYERS = (
     ("elf", "btf", "insn"),
     ("kernel",),
     ("grammar",),
-    ("verbs", "output", "table"),
+    ("verbs", "output", "columns"),
     ("errors", "escapes"),
 )
 RANKS = {name: rank for rank, names in enumerate(LAYERS) for name in names}

@@ -46,6 +46,7 @@ def run(args: Args, session: Session) -> int:
     # A line may come from a program that waits for the answer to the last one: nothing is read ahead of it.
     file = sys.stdin.buffer if path == "-" else _open(path)
     session.batches += 1
+    args.options.batch = True
     try:
         return (_run_json if session.out.is_json else _run_plain)(file, session)
     finally:

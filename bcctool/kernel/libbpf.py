@@ -25,6 +25,9 @@ FUNCTIONS: dict[str, tuple[Any, Sequence[Any]]] = {
     "bpf_map_get_next_key": (c_int, (c_int, c_void_p, c_void_p)),
     "bpf_map_lookup_and_delete_elem": (c_int, (c_int, c_void_p, c_void_p)),
     "bpf_map_lookup_batch": (c_int, (c_int, c_void_p, c_void_p, c_void_p, c_void_p, POINTER(c_uint32), c_void_p)),
+    "bpf_map_lookup_and_delete_batch": (
+        c_int, (c_int, c_void_p, c_void_p, c_void_p, c_void_p, POINTER(c_uint32), c_void_p),
+    ),
     "bpf_map_update_batch": (c_int, (c_int, c_void_p, c_void_p, POINTER(c_uint32), c_void_p)),
     "bpf_map_freeze": (c_int, (c_int,)),
     "bpf_obj_pin": (c_int, (c_int, c_char_p)),

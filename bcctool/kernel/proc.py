@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 BPF_FS_MAGIC = 0xCAFE4A11
 DEFAULT_BPFFS = "/sys/fs/bpf"
 DEFAULT_TRACEFS = "/sys/kernel/tracing"
+DEFAULT_DEBUGFS = "/sys/kernel/debug"
 _COMM_SIZE = 15
 _CLONE = b".llvm."  # what clang puts behind the name of a static symbol that link-time optimisation made global
 _ESCAPES = {"\\040": " ", "\\011": "\t", "\\012": "\n", "\\134": "\\"}
@@ -143,6 +145,13 @@ def tracefs(nomount: bool = False) -> str:
             raise Error("no tracefs is mounted, and -n forbids to mount one")
         _mount("tracefs", found := DEFAULT_TRACEFS, "")
     return found
+
+
+def debugfs(nomount: bool = False) -> None:
+    """Mount debugfs where BCC's tools read it, if none is there and the kernel lets us."""
+    if not nomount and not os.path.exists(f"{DEFAULT_DEBUGFS}/tracing"):
+        with contextlib.suppress(Error):
+            _mount("debugfs", DEFAULT_DEBUGFS, "")
 
 
 def open_trace_pipe(nomount: bool = False) -> BinaryIO:

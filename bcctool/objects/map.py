@@ -184,6 +184,12 @@ class Map(Handle):
             if not error:
                 yield keys, values, n
 
+    def taken_batches(self, count: int = DEFAULT_BATCH) -> Iterator[tuple[memoryview, memoryview, int]]:
+        """Like batches(), of entries that are gone from the map then. KernelError for types without that."""
+        from .map_batches import taken
+
+        return taken(self, count)
+
     def types(self) -> Reader | None:
         """The types that came with the map, None without BTF."""
         if not self.info.btf_id:

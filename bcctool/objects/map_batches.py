@@ -56,7 +56,7 @@ def groups(map: Map, count: int) -> Iterator[Group]:
     room = max(1, LOOKUP_BYTES // max(map.info.key_size + map.value_bytes, 1))
     count = min(count, room)
     buffers = _Buffers(map, min(room, max(count, LOOKUP), map.info.max_entries or count))
-    lookups = _Lookups(map)
+    lookups = _Lookups(map, "bpf_map_lookup_batch")
     try:
         buffers = lookups.fill(buffers)
     except NotImplementedError:
@@ -68,15 +68,32 @@ def groups(map: Map, count: int) -> Iterator[Group]:
             yield from filled.groups(count)
 
 
+def taken(map: Map, count: int) -> Iterator[tuple[memoryview, memoryview, int]]:
+    """All entries as (keys, values, n), about `count` at a time, which are gone from the map then: hash tables only.
+
+    No batch is taken before the one before it was used. KernelError when entries of this type can't be taken.
+    """
+    buffers = _Buffers(map, min(max(1, LOOKUP_BYTES // max(map.info.key_size + map.value_bytes, 1)), count))
+    lookups = _Lookups(map, "bpf_map_lookup_and_delete_batch")
+    while not lookups.ended:
+        try:
+            buffers = lookups.fill(buffers)
+        except NotImplementedError:
+            raise KernelError(f"can't take batches out of a map of type {map.type}", errno.EOPNOTSUPP) from None
+        for keys, values, n, _ in buffers.groups(count):
+            yield keys, values, n
+
+
 def _limit(map: Map) -> int:
     return 2 * int(map.info.max_entries) + SLACK
 
 
 class _Lookups:
-    """A walk in batches; `ended` after the last one."""
+    """A walk in batches by a function of libbpf; `ended` after the last one."""
 
-    def __init__(self, map: Map) -> None:
+    def __init__(self, map: Map, function: str) -> None:
         self.map = map
+        self.function = libbpf.function(function)
         cursor_size = max(MIN_CURSOR, map.info.key_size)
         self.position, self.following = (ctypes.create_string_buffer(cursor_size) for _ in range(2))
         self.left = _limit(map)
@@ -87,13 +104,12 @@ class _Lookups:
 
         NotImplementedError, for the first batch only, when the type has none.
         """
-        lookup_batch = libbpf.function("bpf_map_lookup_batch")
         n = ctypes.c_uint32()
         while True:
             n.value = buffers.count
             before = self.position if self.started else None
             room = buffers.keys, buffers.values, ctypes.byref(n)
-            error = -lookup_batch(self.map.fd, before, self.following, *room, None)
+            error = -self.function(self.map.fd, before, self.following, *room, None)
             if error != errno.ENOSPC:
                 break
             buffers = _Buffers(self.map, buffers.count * 2)  # for a hash bucket of more entries than there was room for

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from bcctool import cli, table
+from bcctool import cli, columns
+from bcctool.columns import age, duration, listed, render, size
 from bcctool.errors import Error
 from bcctool.output import Output
-from bcctool.table import age, duration, listed, render, size
 from bcctool.verbs import Args, Family, Options, Verb
 
 COLUMNS = (("ID", "id", "number"), ("NAME", "name", "text"), ("SIZE", "bytes", "size"), ("MAPS", "maps", "list"))
@@ -91,7 +91,7 @@ def test_colour(
 ) -> None:
     monkeypatch.setattr(os, "environ", environment)
     monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
-    assert table.coloured() == expected
+    assert columns.coloured() == expected
 
 
 def test_rows_before_an_error_are_shown() -> None:
@@ -115,5 +115,5 @@ def test_declarations(family: Family, verb: Verb) -> None:
     forms: list[Any] = [form for _, _, form in verb.columns]
     assert len(set(headers)) == len(headers)
     assert all(header.isupper() for header in headers)
-    assert set(forms) <= set(table.FORMATS)
+    assert set(forms) <= set(columns.FORMATS)
     assert verb.name in ("show", "tree")

@@ -1,0 +1,232 @@
+"""What BCC needs of a kernel's headers, made from the running kernel's own BTF where none are installed.
+
+BCC's compiler takes a tree of headers from BCC_KERNEL_SOURCE. Ours has the kernel's types as C (vmlinux.h), what no BTF
+tells (include/linux/kconfig.h, in this package) and the macros of the UAPI headers that the C library brings. A kernel
+without BTF gets the UAPI headers themselves: enough for programs that look at packets.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+import sysconfig
+import tempfile
+
+from ..btf import kinds
+from ..btf.c import c_header
+from ..errors import Error
+from ..kernel import kconfig
+from ..objects.btf import vmlinux
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ..btf.reader import Btf
+
+SOURCE = "BCC_KERNEL_SOURCE"  # the environment variable in which BCC looks for a tree
+INCLUDE = os.path.join(os.path.dirname(__file__), "include")
+USR_INCLUDE = "/usr/include"
+BTF_FILE = "/sys/kernel/btf/vmlinux"
+ARCHITECTURES = {"x86_64": "x86", "i686": "x86", "aarch64": "arm64", "ppc64le": "powerpc", "s390x": "s390",
+                 "riscv64": "riscv", "loongarch64": "loongarch"}  # fmt: skip
+WRAPS_SYSCALLS = ("x86", "arm64", "s390", "riscv")  # ARCH_HAS_SYSCALL_WRAPPER, where nobody can tell the configuration
+# Empty in the tree unless the C library has them: what BCC's own headers include.
+ALWAYS = ("linux/bpf.h", "linux/if_ether.h", "linux/if_packet.h", "linux/ptrace.h", "linux/log2.h", "linux/types.h")
+MAX_NAMES = 10_000  # includes or types of a program
+
+_INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*[<"]([\w./+-]+)[>"]', re.MULTILINE)
+_OWN_TYPE = re.compile(r"^[ \t]*(?:typedef[ \t]+)?(?:struct|union|enum)[ \t]+(\w+)\s*\{", re.MULTILINE)
+_COMMENT = re.compile(rb"/\*.*?\*/", re.DOTALL)
+_DIRECTIVE = re.compile(rb"^[ \t]*#(?:[^\n]*\\\n)*[^\n]*\n", re.MULTILINE)
+
+
+def installed() -> bool:
+    """Whether BCC finds headers of the running kernel by itself, or is told where they are."""
+    release = os.uname().release
+    places = (
+        f"/lib/modules/{release}/build/include/linux/kconfig.h",
+        f"/lib/modules/{release}/source/include/linux/kconfig.h",
+        "/sys/kernel/kheaders.tar.xz",
+    )
+    return SOURCE in os.environ or any(os.path.exists(place) for place in places)
+
+
+@contextlib.contextmanager
+def prepared(text: str) -> Iterator[list[str]]:
+    """Let BCC compile a C source on this machine while the block runs: flags for its compiler, none with real headers.
+
+    Error when neither the kernel's BTF nor UAPI headers are there.
+    """
+    if installed():
+        yield []
+        return
+    path = tree()
+    with tempfile.TemporaryDirectory(prefix="bcctool-") as own:
+        for name, content in additions(text, path).items():
+            _write(os.path.join(own, name), content)
+        os.environ[SOURCE] = path
+        try:
+            yield [f"-I{own}"]
+        finally:
+            del os.environ[SOURCE]
+
+
+def additions(text: str, path: str) -> dict[str, bytes]:
+    """Headers for one source, by name: empty ones in the place of those that the tree lacks, and two around vmlinux.h.
+
+    A source may have its own copy of a type that the kernel defines in some file, where no header shows it, but BTF
+    does: these two call the kernel's by another name.
+    """
+    known = [os.path.join(path, directory) for directory in _directories()]
+    files = {}
+    for name in _INCLUDE.findall(text)[:MAX_NAMES]:
+        inside = not os.path.isabs(name) and ".." not in name.split("/")
+        if inside and not name.startswith("bcc/") and not any(os.path.exists(f"{place}/{name}") for place in known):
+            files[name] = b""
+    own = dict.fromkeys(_OWN_TYPE.findall(text)[:MAX_NAMES])
+    files["bcctool/begin.h"] = "".join(f"#define {name} {name}__of_kernel\n" for name in own).encode()
+    files["bcctool/end.h"] = "".join(f"#undef {name}\n" for name in own).encode()
+    return files
+
+
+def tree() -> str:
+    """The path of the running kernel's tree, which is made if this build of the kernel has none yet."""
+    base = _cache()
+    path = os.path.join(base, _key())
+    if os.path.isdir(path):
+        return path
+    partial = tempfile.mkdtemp(prefix=".partial-", dir=base)
+    try:
+        fill(partial)
+        os.rename(partial, path)
+    except OSError as error:
+        if not os.path.isdir(path):  # else somebody else was faster
+            raise Error(f"can't make headers for BCC in {base}: {error.strerror}") from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return path
+
+
+def fill(path: str) -> None:
+    """Write a tree for the running kernel into a directory."""
+    code = kconfig.version_code()
+    _write(f"{path}/include/linux/version.h", (
+        f"#define LINUX_VERSION_CODE {code}\n"
+        "#define KERNEL_VERSION(a, b, c) (((a) << 16) + ((b) << 8) + ((c) > 255 ? 255 : (c)))\n"
+    ).encode())  # fmt: skip
+    architecture = _architecture()
+    if os.path.exists(BTF_FILE):
+        types = vmlinux()
+        _write(f"{path}/include/vmlinux.h", c_header(types, sort=False, trusted=True) + told_by_types(types))
+        shutil.copytree(INCLUDE, f"{path}/include", dirs_exist_ok=True)
+        _write(f"{path}/include/generated/autoconf.h", configuration(architecture))
+        _copy_uapi(path, architecture, without_types)
+        for name in ALWAYS:
+            if not os.path.exists(f"{path}/include/uapi/{name}"):
+                _write(f"{path}/include/uapi/{name}", b"")
+        _write(f"{path}/arch/{architecture}/include/asm/page.h", b"")
+        return
+    if not os.path.exists(f"{USR_INCLUDE}/linux/bpf.h"):
+        raise Error(f"no headers for BCC: the kernel has no {BTF_FILE}, and there are no UAPI headers (linux-libc-dev)")
+    _copy_uapi(path, architecture, lambda data: data)
+    _write(f"{path}/include/linux/kconfig.h", UAPI_KCONFIG)
+
+
+UAPI_KCONFIG = b"""\
+#define CONFIG_BPF_SYSCALL 1
+#define CONFIG_ARCH_HAS_SYSCALL_WRAPPER 1
+"""
+
+
+def configuration(architecture: str) -> bytes:
+    """generated/autoconf.h: how the kernel was built, if it tells."""
+    try:
+        settings = kconfig.settings()
+    except Error:
+        settings = {b"CONFIG_64BIT": b"y"}
+        if architecture in WRAPS_SYSCALLS:
+            settings[b"CONFIG_ARCH_HAS_SYSCALL_WRAPPER"] = b"y"
+    settings[b"CONFIG_BPF_SYSCALL"] = b"y"
+    lines = []
+    for name, value in settings.items():
+        if not re.fullmatch(rb"CONFIG_\w+", name) or b"\\" in value:
+            continue
+        suffix, value = (b"_MODULE", b"1") if value == b"m" else (b"", b"1" if value == b"y" else value)
+        lines.append(b"#define %s%s %s\n" % (name, suffix, value))
+    return b"".join(lines)
+
+
+def told_by_types(types: Btf) -> bytes:
+    """Macros that depend on how a type looks: the short names inside of a struct dentry, an array or in a union."""
+    members = {member.name: member for member in types.type(types.find("dentry", kinds.STRUCT) or 0).entries}
+    text = "".join(
+        f"#define DNAME_INLINE_LEN {types.size_of(members[name].type_id)}\n{alias}"
+        for name, alias in (("d_iname", ""), ("d_shortname", "#define d_iname d_shortname.string\n"))
+        if name in members
+    )
+    return text.encode()
+
+
+def without_types(data: bytes) -> bytes:
+    """A header's preprocessor lines: its macros, and what it includes; its types are in vmlinux.h."""
+    return b"".join(_DIRECTIVE.findall(_COMMENT.sub(b" ", data)))
+
+
+def _architecture() -> str:
+    """What the kernel's tree calls this machine's architecture."""
+    machine = os.uname().machine
+    return ARCHITECTURES.get(machine, machine)
+
+
+def _directories() -> list[str]:
+    """Where BCC's compiler looks for headers in a tree."""
+    return ["include", "include/uapi", f"arch/{_architecture()}/include", f"arch/{_architecture()}/include/uapi"]
+
+
+def _copy_uapi(path: str, architecture: str, change: Callable[[bytes], bytes]) -> None:
+    """The C library's copy of the kernel's UAPI headers, each changed, to where the kernel's tree has them."""
+    multiarch = sysconfig.get_config_var("MULTIARCH") or ""
+    places = (f"{USR_INCLUDE}/{multiarch}/asm", f"{USR_INCLUDE}/asm")
+    asm = next((place for place in places if os.path.isdir(place)), "")
+    for source, target in (
+        (f"{USR_INCLUDE}/linux", f"{path}/include/uapi/linux"),
+        (f"{USR_INCLUDE}/asm-generic", f"{path}/include/uapi/asm-generic"),
+        (asm, f"{path}/arch/{architecture}/include/uapi/asm"),
+    ):
+        for directory, _, names in os.walk(source):
+            for name in names:
+                with open(os.path.join(directory, name), "rb") as file:
+                    _write(os.path.join(target, os.path.relpath(directory, source), name), change(file.read()))
+
+
+def _key() -> str:
+    """A name for all that the tree is made from: this build of the kernel, its configuration, and what is changed."""
+    digest = hashlib.sha256(repr(os.uname()[2:]).encode())
+    for name in ("/sys/kernel/notes", f"{USR_INCLUDE}/linux/version.h", f"{INCLUDE}/linux/kconfig.h", __file__):
+        with contextlib.suppress(OSError), open(name, "rb") as file:
+            digest.update(file.read())
+    return f"headers-{os.uname().release.replace('/', '_')}-{digest.hexdigest()[:16]}"
+
+
+def _cache() -> str:
+    """A directory of our own for what is made once: what is in it becomes code, so it may not be another user's."""
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    path = os.path.join(home, "bcctool")
+    try:
+        os.makedirs(path, mode=0o700, exist_ok=True)
+        status = os.stat(path)
+    except OSError as error:
+        raise Error(f"can't make {path}: {error.strerror}: set XDG_CACHE_HOME to a directory of yours") from None
+    if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+        raise Error(f"{path}: others may write there: set XDG_CACHE_HOME to a directory of yours")
+    return path
+
+
+def _write(path: str, data: bytes) -> None:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb") as file:
+        file.write(data)
