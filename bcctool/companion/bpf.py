@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import ctypes
+import errno
 import fcntl
 import json
 import os
@@ -138,7 +139,11 @@ class BPF(bcc.BPF):  # type: ignore[misc]
         if not os.path.isdir(path):
             return cls._over_pin(path)
         progs, maps = [], []
-        for name in sorted(os.listdir(path)):
+        try:
+            names = sorted(os.listdir(path))
+        except OSError as error:
+            raise Error(f"{path}: {error.strerror}") from None
+        for name in names:
             kind = _pinned_kind(f"{path}/{name}")
             if kind == bpf.PROG:
                 progs.append((name, Prog.from_pin(f"{path}/{name}")))
@@ -153,7 +158,7 @@ class BPF(bcc.BPF):  # type: ignore[misc]
         if _pinned_kind(path) == bpf.MAP:
             map_ = Map.from_pin(path)
             return cls._over((), [(map_.name, map_)])
-        with Prog.from_pin(path) as prog:
+        with Prog.from_pin(path) as prog:  # or an Error that says what else it is
             return cls._over_prog(prog)
 
     @classmethod
@@ -328,6 +333,10 @@ _BY_NAME: dict[bytes, tuple[int, Callable[[BPF, bytes, bytes], object]]] = {
 _XDP_MODES = BPF.XDP_FLAGS_SKB_MODE | BPF.XDP_FLAGS_DRV_MODE | BPF.XDP_FLAGS_HW_MODE
 
 
+# What obj_get answers for directories and files that are no pins: a bpffs itself has some (maps.debug).
+_NO_PIN = (errno.EINVAL, errno.EISDIR, errno.ENOENT, errno.EACCES)
+
+
 def table(map: Map | int | str | os.PathLike[str], keytype: Any = None, leaftype: Any = None) -> Any:
     """A table of BCC's over any map in the kernel: an open one, its id, or the path of its pin.
 
@@ -364,12 +373,14 @@ def _prog_id(fd: int) -> int:
 
 
 def _pinned_kind(path: str) -> str:
-    """The kind of object that is pinned at a path, empty for a directory. Error when there is nothing."""
-    if os.path.isdir(path):
-        return ""
+    """The kind of object that is pinned at a path, empty for what is no pin. Error when there is nothing."""
+    if not os.path.lexists(path):
+        raise Error(f"bpf obj get ({path}): {os.strerror(errno.ENOENT)}")
     try:
         fd = bpf.obj_get(path)
     except OSError as error:
+        if error.errno in _NO_PIN:
+            return ""
         raise Error(f"bpf obj get ({path}): {error.strerror}") from None
     try:
         return kind_of(fd)

@@ -125,7 +125,7 @@ class _PerCpu(_Bulk):
         return normalize(key) if normalize else key
 
     def __setitem__(self, key: Any, leaf: Any) -> None:
-        values = [bytes(value) if isinstance(value, _CTYPES) else bytes(self.sLeaf(value)) for value in leaf]
+        values = [bytes(value if isinstance(value, _RAW) else self.sLeaf(value)) for value in leaf]
         if len(values) != self.total_cpu:
             raise Error(f"{len(values)} values for {self.total_cpu} CPUs")
         size, stride = ctypes.sizeof(self.sLeaf), self.map.value_stride
@@ -133,7 +133,7 @@ class _PerCpu(_Bulk):
         self.map.update(bytes(self._normalized(key)), data)
 
 
-_CTYPES = (ctypes.Structure, ctypes.Union, ctypes.Array, ctypes._SimpleCData)
+_RAW = (bytes, ctypes.Structure, ctypes.Union, ctypes.Array, ctypes._SimpleCData)
 
 
 def slot(leaf: CType) -> CType:
@@ -252,6 +252,9 @@ def declared(map: Map) -> tuple[CType, CType]:
     for size, id in ((info.key_size, info.btf_key_type_id), (info.value_size, info.btf_value_type_id)):
         made = c_type(types, id) if types and id else None
         found.append(made if made and ctypes.sizeof(made) == size else of_size(size))
+    if map.type == "lpm_trie" and not info.btf_key_type_id:
+        data = ctypes.c_uint8 * (info.key_size - ctypes.sizeof(ctypes.c_uint32))
+        found[0] = type("lpm_key", (ctypes.Structure,), {"_fields_": [("prefixlen", ctypes.c_uint32), ("data", data)]})
     return found[0], found[1]
 
 
