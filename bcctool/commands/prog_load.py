@@ -18,6 +18,8 @@ from .interrupts import Interrupts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from typing_extensions import Self
 
     from ..btf.reader import Btf as Reader
@@ -96,6 +98,13 @@ class Request:
                 raise Error(f"replacement for map '{name}' specified more than once")
             self.by_name[name] = select.map_(args)
 
+    def refuse_for_bcc(self) -> None:
+        """Error for what BCC, which compiles and loads a source at once, has no way to do."""
+        given = ((self.by_name or self.by_index, "map"), (self.ifindex, "dev"), (self.kernel_btf, "kernel_btf"))
+        for value, word in given:
+            if value:
+                raise Error(f"{self.obj}: '{word}' is for objects and sources with SEC(), not for those of BCC")
+
     def replaced(self, obj: ObjectFile) -> dict[str, Map]:
         """The maps to use, by their names in the object."""
         maps = dict(self.by_name)
@@ -124,10 +133,9 @@ def run_loader(args: Args) -> Rendered:
 def run(args: Args, every: bool = False) -> None:
     """Load an object's first program, or every one, and pin what came of it; all of it, or nothing."""
     request = Request(args)
-    obj = ObjectFile(request.obj, strict=not args.options.mapcompat)
+    load_it = _loading(request, args.options, every)
     if not every and os.path.lexists(request.path):
         raise Error(f"can't pin the object ({request.path}): File exists: remove it, or choose another path")
-    debug = debug_line if args.options.debug else None
     with Interrupts() as interrupts, Directories(args.options.nomount) as directories:
         # Before the load, which takes longer than to find out that there is no place for the pins.
         if every:
@@ -136,19 +144,10 @@ def run(args: Args, every: bool = False) -> None:
             proc.require_bpffs(os.path.dirname(request.path) or ".", args.options.nomount)
         if request.pinmaps:
             directories.make(request.pinmaps)
-        with load(
-            obj,
-            first_only=not every,
-            type=request.type,
-            reuse=request.replaced(obj),
-            kernel_btf=_kernel_btf(request, obj),
-            ifindex=request.ifindex,
-            bound_only=request.bound_only,
-            attach_to=request.places.take("prog") if request.places else None,
-            debug=debug,
-        ) as loaded:
+        loaded, sections = load_it()
+        with loaded:
             try:
-                pins = _Pins(request, obj, loaded, args.options)
+                pins = _Pins(request, sections, loaded, args.options)
                 targets = pins.every() if every else pins.one()
                 if request.places and request.places.unused:
                     unused = ", ".join(request.places.unused)
@@ -158,6 +157,35 @@ def run(args: Args, every: bool = False) -> None:
             except BaseException:
                 loaded.undo()
                 raise
+
+
+def _loading(request: Request, options: Options, every: bool) -> Callable[[], tuple[Loaded, dict[str, str]]]:
+    """What loads the file: an object, or an extension, a C source. It gives the section of each program by name."""
+    if request.obj.endswith(".c"):
+        from ..companion import source
+
+        if not source.has_sections(source.read(request.obj)):
+            request.refuse_for_bcc()
+            return lambda: source.loaded(request.obj, not every, request.type)
+        obj = source.compiled(request.obj, strict=not options.mapcompat)
+    else:
+        obj = ObjectFile(request.obj, strict=not options.mapcompat)
+    return lambda: _load_object(request, obj, options, every)
+
+
+def _load_object(request: Request, obj: ObjectFile, options: Options, every: bool) -> tuple[Loaded, dict[str, str]]:
+    loaded = load(
+        obj,
+        first_only=not every,
+        type=request.type,
+        reuse=request.replaced(obj),
+        kernel_btf=_kernel_btf(request, obj),
+        ifindex=request.ifindex,
+        bound_only=request.bound_only,
+        attach_to=request.places.take("prog") if request.places else None,
+        debug=debug_line if options.debug else None,
+    )
+    return loaded, {prog.name: prog.section for prog in obj.progs}
 
 
 def _kernel_btf(request: Request, obj: ObjectFile) -> Reader | None:
@@ -173,11 +201,11 @@ def _kernel_btf(request: Request, obj: ObjectFile) -> Reader | None:
 class _Pins:
     """What comes of a load, by the paths that it is to be pinned at."""
 
-    def __init__(self, request: Request, obj: ObjectFile, loaded: Loaded, options: Options) -> None:
+    def __init__(self, request: Request, sections: dict[str, str], loaded: Loaded, options: Options) -> None:
         self.request = request
         self.loaded = loaded
         self.options = options
-        self.sections = {prog.name: prog.section for prog in obj.progs}
+        self.sections = sections
 
     def one(self) -> list[tuple[str, Handle]]:
         """The first program at the path itself, and maps."""

@@ -36,6 +36,7 @@ ARCHITECTURES = {"x86_64": "x86", "i686": "x86", "aarch64": "arm64", "ppc64le": 
 WRAPS_SYSCALLS = ("x86", "arm64", "s390", "riscv")  # ARCH_HAS_SYSCALL_WRAPPER, where nobody can tell the configuration
 # Empty in the tree unless the C library has them: what BCC's own headers include.
 ALWAYS = ("linux/bpf.h", "linux/if_ether.h", "linux/if_packet.h", "linux/ptrace.h", "linux/log2.h", "linux/types.h")
+TYPES = "types"  # the directory of a tree that has vmlinux.h, and nothing else
 MAX_NAMES = 10_000  # includes or types of a program
 
 _INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*[<"]([\w./+-]+)[>"]', re.MULTILINE)
@@ -70,7 +71,7 @@ def prepared(text: str) -> Iterator[list[str]]:
             _write(os.path.join(own, name), content)
         os.environ[SOURCE] = path
         try:
-            yield [f"-I{own}"]
+            yield [f"-I{own}", f"-I{path}/{TYPES}"]
         finally:
             del os.environ[SOURCE]
 
@@ -84,8 +85,8 @@ def additions(text: str, path: str) -> dict[str, bytes]:
     known = [os.path.join(path, directory) for directory in _directories()]
     files = {}
     for name in _INCLUDE.findall(text)[:MAX_NAMES]:
-        inside = not os.path.isabs(name) and ".." not in name.split("/")
-        if inside and not name.startswith("bcc/") and not any(os.path.exists(f"{place}/{name}") for place in known):
+        there = name.startswith("bcc/") or any(os.path.exists(f"{place}/{name}") for place in known)
+        if _is_inside(name) and not there:
             files[name] = b""
     own = dict.fromkeys(_OWN_TYPE.findall(text)[:MAX_NAMES])
     files["bcctool/begin.h"] = "".join(f"#define {name} {name}__of_kernel\n" for name in own).encode()
@@ -118,21 +119,22 @@ def fill(path: str) -> None:
         f"#define LINUX_VERSION_CODE {code}\n"
         "#define KERNEL_VERSION(a, b, c) (((a) << 16) + ((b) << 8) + ((c) > 255 ? 255 : (c)))\n"
     ).encode())  # fmt: skip
-    architecture = _architecture()
+    arch = architecture()
     if os.path.exists(BTF_FILE):
         types = vmlinux()
-        _write(f"{path}/include/vmlinux.h", c_header(types, sort=False, trusted=True) + told_by_types(types))
+        _write(f"{path}/{TYPES}/vmlinux.h", c_header(types, sort=False, trusted=True))
+        _write(f"{path}/include/generated/btf.h", told_by_types(types))
         shutil.copytree(INCLUDE, f"{path}/include", dirs_exist_ok=True)
-        _write(f"{path}/include/generated/autoconf.h", configuration(architecture))
-        _copy_uapi(path, architecture, without_types)
-        for name in ALWAYS:
-            if not os.path.exists(f"{path}/include/uapi/{name}"):
+        _write(f"{path}/include/generated/autoconf.h", configuration(arch))
+        wanted = {*ALWAYS, *_copy_uapi(path, arch, without_types)}
+        for name in wanted:
+            if not any(os.path.exists(f"{path}/{place}/{name}") for place in _directories()):
                 _write(f"{path}/include/uapi/{name}", b"")
-        _write(f"{path}/arch/{architecture}/include/asm/page.h", b"")
+        _write(f"{path}/arch/{arch}/include/asm/page.h", b"")
         return
     if not os.path.exists(f"{USR_INCLUDE}/linux/bpf.h"):
         raise Error(f"no headers for BCC: the kernel has no {BTF_FILE}, and there are no UAPI headers (linux-libc-dev)")
-    _copy_uapi(path, architecture, lambda data: data)
+    _copy_uapi(path, arch, lambda data: data)
     _write(f"{path}/include/linux/kconfig.h", UAPI_KCONFIG)
 
 
@@ -176,7 +178,7 @@ def without_types(data: bytes) -> bytes:
     return b"".join(_DIRECTIVE.findall(_COMMENT.sub(b" ", data)))
 
 
-def _architecture() -> str:
+def architecture() -> str:
     """What the kernel's tree calls this machine's architecture."""
     machine = os.uname().machine
     return ARCHITECTURES.get(machine, machine)
@@ -184,11 +186,20 @@ def _architecture() -> str:
 
 def _directories() -> list[str]:
     """Where BCC's compiler looks for headers in a tree."""
-    return ["include", "include/uapi", f"arch/{_architecture()}/include", f"arch/{_architecture()}/include/uapi"]
+    return ["include", "include/uapi", f"arch/{architecture()}/include", f"arch/{architecture()}/include/uapi"]
 
 
-def _copy_uapi(path: str, architecture: str, change: Callable[[bytes], bytes]) -> None:
-    """The C library's copy of the kernel's UAPI headers, each changed, to where the kernel's tree has them."""
+def _is_inside(name: str) -> bool:
+    """Whether the name of a header leads nowhere out of the directory of headers."""
+    return not os.path.isabs(name) and ".." not in name.split("/")
+
+
+def _copy_uapi(path: str, architecture: str, change: Callable[[bytes], bytes]) -> set[str]:
+    """The C library's copy of the kernel's UAPI headers, each changed, to where the kernel's tree has them.
+
+    Returns the names of all that they include.
+    """
+    included: set[str] = set()
     multiarch = sysconfig.get_config_var("MULTIARCH") or ""
     places = (f"{USR_INCLUDE}/{multiarch}/asm", f"{USR_INCLUDE}/asm")
     asm = next((place for place in places if os.path.isdir(place)), "")
@@ -200,7 +211,10 @@ def _copy_uapi(path: str, architecture: str, change: Callable[[bytes], bytes]) -
         for directory, _, names in os.walk(source):
             for name in names:
                 with open(os.path.join(directory, name), "rb") as file:
-                    _write(os.path.join(target, os.path.relpath(directory, source), name), change(file.read()))
+                    data = change(file.read())
+                _write(os.path.join(target, os.path.relpath(directory, source), name), data)
+                included.update(_INCLUDE.findall(data.decode("utf-8", "replace")))
+    return {name for name in included if _is_inside(name)}
 
 
 def _key() -> str:

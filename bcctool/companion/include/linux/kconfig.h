@@ -16,6 +16,7 @@
 #include <bcctool/begin.h>
 #include <vmlinux.h>
 #include <bcctool/end.h>
+#include <generated/btf.h>
 
 /* The compiler and the language. */
 #define NULL ((void *)0)
@@ -216,6 +217,8 @@
 #define unix_sk(sk) ((struct unix_sock *)(sk))
 #define skb_network_header(skb) ((unsigned char *)(skb)->head + (skb)->network_header)
 #define skb_transport_header(skb) ((unsigned char *)(skb)->head + (skb)->transport_header)
+#define skb_rx_queue_recorded(skb) ((skb)->queue_mapping != 0)
+#define skb_get_rx_queue(skb) ((skb)->queue_mapping - 1)
 #define ip_hdr(skb) ((struct iphdr *)skb_network_header(skb))
 #define ipv6_hdr(skb) ((struct ipv6hdr *)skb_network_header(skb))
 #define tcp_hdr(skb) ((struct tcphdr *)skb_transport_header(skb))
