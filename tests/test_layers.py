@@ -22,7 +22,7 @@ LAYERS = (
     ("kernel",),
     ("grammar",),
     ("verbs", "output", "columns"),
-    ("errors", "escapes"),
+    ("errors", "escapes", "cache"),
 )
 RANKS = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 PURE = ("elf", "btf", "insn")

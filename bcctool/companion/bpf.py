@@ -26,7 +26,7 @@ from ..loader.spec import Linker
 from ..objects.handle import kind_of
 from ..objects.map import Map
 from ..objects.prog import Prog
-from . import headers, tables
+from . import headers, substitutes, tables
 from .c_types import c_type
 
 TYPE_CHECKING = False
@@ -211,6 +211,40 @@ class BPF(bcc.BPF):  # type: ignore[misc]
             raise Error(f"program {function.name.decode()!r} was loaded as {kinds[0]}, not as {kinds[1]}")
         return function
 
+    def attach_kprobe(
+        self, event: bytes | str = b"", event_off: int = 0, fn_name: bytes | str = b"", event_re: bytes | str = b""
+    ) -> Self:
+        """Run a function at a function of the kernel; where that was inlined, at the tracepoint that came for it."""
+        tracepoint = substitutes.tracepoint(_bytes(event)) if event and not event_off else ""
+        if tracepoint and self._attach_instead(tracepoint, _bytes(fn_name)):
+            return self
+        try:
+            super().attach_kprobe(event, event_off, fn_name, event_re)
+        except Exception as error:
+            if os.path.exists(_KPROBES):
+                raise
+            raise Error(f"{error}: this kernel has no kprobes") from None
+        return self
+
+    def _attach_instead(self, tracepoint: str, fn_name: bytes) -> bool:
+        """Attach a kprobe's function to a raw tracepoint; whether it can be."""
+        offset = substitutes.FIRST_ARGUMENT.get(os.uname().machine)
+        code = substitutes.for_raw_tracepoint(self.dump_func(fn_name), offset) if offset is not None else None
+        if code is None or self.module is None:
+            return False
+        license, type_ = lib.bpf_module_license(self.module), self.RAW_TRACEPOINT
+        try:
+            fd = libbpf.call("bpf_prog_load", type_, fn_name[:15], license, code, len(code) // 8, None)
+        except OSError:
+            return False
+        try:
+            link = lib.bpf_attach_raw_tracepoint(fd, tracepoint.encode())
+        finally:
+            os.close(fd)
+        if link >= 0:
+            self.raw_tracepoint_fds[tracepoint.encode() + b" " + fn_name] = link
+        return bool(link >= 0)
+
     def load_funcs(self, prog_type: int = bcc.BPF.KPROBE) -> list[Any]:
         """All functions of a source, loaded as a type; of anything else those that are of this type."""
         if self.module is not None:
@@ -330,6 +364,7 @@ _BY_NAME: dict[bytes, tuple[int, Callable[[BPF, bytes, bytes], object]]] = {
     b"kretfunc__": (BPF.TRACING, lambda b, name, rest: b.attach_kretfunc(fn_name=name)),
     b"lsm__": (BPF.LSM, lambda b, name, rest: b.attach_lsm(fn_name=name)),
 }
+_KPROBES = "/sys/bus/event_source/devices/kprobe"  # where the kernel has them
 _XDP_MODES = BPF.XDP_FLAGS_SKB_MODE | BPF.XDP_FLAGS_DRV_MODE | BPF.XDP_FLAGS_HW_MODE
 
 

@@ -15,6 +15,7 @@ import shutil
 import sysconfig
 import tempfile
 
+from .. import cache
 from ..btf import kinds
 from ..btf.c import c_header
 from ..errors import Error
@@ -37,6 +38,7 @@ WRAPS_SYSCALLS = ("x86", "arm64", "s390", "riscv")  # ARCH_HAS_SYSCALL_WRAPPER, 
 # Empty in the tree unless the C library has them: what BCC's own headers include.
 ALWAYS = ("linux/bpf.h", "linux/if_ether.h", "linux/if_packet.h", "linux/ptrace.h", "linux/log2.h", "linux/types.h")
 TYPES = "types"  # the directory of a tree that has vmlinux.h, and nothing else
+MAX_TREES = 4  # in the cache, of 7 MB each
 MAX_NAMES = 10_000  # includes or types of a program
 
 _INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*[<"]([\w./+-]+)[>"]', re.MULTILINE)
@@ -96,20 +98,7 @@ def additions(text: str, path: str) -> dict[str, bytes]:
 
 def tree() -> str:
     """The path of the running kernel's tree, which is made if this build of the kernel has none yet."""
-    base = _cache()
-    path = os.path.join(base, _key())
-    if os.path.isdir(path):
-        return path
-    partial = tempfile.mkdtemp(prefix=".partial-", dir=base)
-    try:
-        fill(partial)
-        os.rename(partial, path)
-    except OSError as error:
-        if not os.path.isdir(path):  # else somebody else was faster
-            raise Error(f"can't make headers for BCC in {base}: {error.strerror}") from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return path
+    return cache.kept("headers", _key(), fill, MAX_TREES)
 
 
 def fill(path: str) -> None:
@@ -223,21 +212,7 @@ def _key() -> str:
     for name in ("/sys/kernel/notes", f"{USR_INCLUDE}/linux/version.h", f"{INCLUDE}/linux/kconfig.h", __file__):
         with contextlib.suppress(OSError), open(name, "rb") as file:
             digest.update(file.read())
-    return f"headers-{os.uname().release.replace('/', '_')}-{digest.hexdigest()[:16]}"
-
-
-def _cache() -> str:
-    """A directory of our own for what is made once: what is in it becomes code, so it may not be another user's."""
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    path = os.path.join(home, "bcctool")
-    try:
-        os.makedirs(path, mode=0o700, exist_ok=True)
-        status = os.stat(path)
-    except OSError as error:
-        raise Error(f"can't make {path}: {error.strerror}: set XDG_CACHE_HOME to a directory of yours") from None
-    if status.st_uid != os.geteuid() or status.st_mode & 0o022:
-        raise Error(f"{path}: others may write there: set XDG_CACHE_HOME to a directory of yours")
-    return path
+    return f"{os.uname().release}-{digest.hexdigest()[:16]}"
 
 
 def _write(path: str, data: bytes) -> None:
