@@ -113,8 +113,7 @@ def loaded(path: str, first_only: bool, type: str) -> tuple[Loaded, dict[str, st
         raise Error(f"{path}: BCC can't compile it") from None
     made = Loaded()
     try:
-        count = lib.bpf_num_functions(module.module)
-        names = [lib.bpf_function_name(module.module, number).decode() for number in range(count)]
+        names = _functions(module, lib)
         if not names:
             raise Error(f"{path}: no programs in it")
         places = {name: section(path, name, type, module) for name in (names[:1] if first_only else names)}
@@ -158,8 +157,15 @@ def _program(path: str, module: Any, name: str, place: str) -> Prog:
     except Error:
         raise
     except Exception as error:  # BCC has no other
-        raise Error(f"{path}: {error}") from None
+        reason = str(error).rpartition(": ")[2]
+        raise Error(f"{path}: program '{name}' can't be loaded: {reason}") from None
     return Prog(os.dup(function.fd))
+
+
+def _functions(module: Any, lib: Any) -> list[str]:
+    """The names of a module's programs, in the order of the source, in which their code lies; BCC sorts them."""
+    names = [lib.bpf_function_name(module.module, number) for number in range(lib.bpf_num_functions(module.module))]
+    return [name.decode() for name in sorted(names, key=lambda name: lib.bpf_function_start(module.module, name))]
 
 
 def _tables(module: Any, lib: Any) -> Iterator[tuple[str, int]]:
