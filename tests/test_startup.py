@@ -66,5 +66,28 @@ def test_a_slow_import_is_noticed(module: str) -> None:
     assert module in imported(f"import {module}")
 
 
+# One of each family, and of each that can fail or load; without rights they end in an error, after the imports.
+PLAIN = (
+    "prog show", "prog load /nowhere.o /sys/fs/bpf/none", "prog dump xlated id 1", "prog dump jited id 1", "map show",
+    "map dump id 1", "link show", "cgroup tree", "perf show", "net show", "feature probe", "btf show",
+    "btf dump file /nowhere", "gen skeleton /nowhere.o", "struct_ops show", "iter pin /nowhere.o /nowhere",
+    "token show", "object show /nowhere.o", "bcc list", "version", "help", "completion bash",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("words", PLAIN)
+def test_plain_commands_do_not_import_bcc(words: str) -> None:
+    modules = imported(RUN.format(words=words.split()))
+    assert not [name for name in modules if name.partition(".")[0] == "bcc"]
+    assert not [name for name in modules if name.startswith("bcctool.companion")]
+
+
+def test_what_needs_bcc_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "none.c"
+    path.write_text("int none;\n")
+    modules = imported(RUN.format(words=["prog", "loadall", str(path), "/sys/fs/bpf/none"]))
+    assert {"bcc", "bcctool.companion.source"} <= modules
+
+
 def test_importing_the_library_imports_no_part_of_it() -> None:
     assert {name for name in imported("import bcctool") if name.startswith("bcctool")} == {"bcctool"}

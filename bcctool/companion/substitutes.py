@@ -66,13 +66,13 @@ def for_raw_tracepoint(code: bytes, offset: int) -> bytes | None:
 def _context_holders(insns: list[tuple[int, int, int, int]]) -> dict[int, frozenset[int]]:
     """The registers that have the context for certain, before each instruction that can be reached."""
     found = {0: frozenset((_CONTEXT,))}
-    work = [0]
+    work = [0] if insns else []
     while work:
         index = work.pop()
         after = _held_after(insns[index], found[index])
         for following in _next(insns, index):
             merged = found[following] & after if following in found else after
-            if following < len(insns) and found.get(following) != merged:
+            if 0 <= following < len(insns) and found.get(following) != merged:
                 found[following] = merged
                 work.append(following)
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 
@@ -149,9 +148,12 @@ def tracefs(nomount: bool = False) -> str:
 
 def debugfs(nomount: bool = False) -> None:
     """Mount debugfs where BCC's tools read it, if none is there and the kernel lets us."""
-    if not nomount and not os.path.exists(f"{DEFAULT_DEBUGFS}/tracing"):
-        with contextlib.suppress(Error):
-            _mount("debugfs", DEFAULT_DEBUGFS, "")
+    if nomount or os.path.exists(f"{DEFAULT_DEBUGFS}/tracing"):
+        return
+    try:  # noqa: SIM105  contextlib takes longer to import than a listing has
+        _mount("debugfs", DEFAULT_DEBUGFS, "")
+    except Error:
+        pass
 
 
 def open_trace_pipe(nomount: bool = False) -> BinaryIO:
