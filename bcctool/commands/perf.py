@@ -19,9 +19,8 @@ HINT = "HINT: non root or kernel doesn't support TASK_FD_QUERY"
 ENOTSUPP = 524  # the kernel's answer for a descriptor of any other kind
 # What /proc/PID/fd shows for the descriptors that the kernel answers for: perf events, and raw tracepoints, which are
 # links since Linux 5.8. The links of perf events are not among them, but who holds one holds the event too.
-TARGETS = frozenset(
-    ("anon_inode:[perf_event]", "anon_inode:bpf-raw-tracepoint", "anon_inode:bpf_link", "anon_inode:bpf-link")
-)
+LINK_TARGETS = ("anon_inode:bpf_link", "anon_inode:bpf-link")
+TARGETS = frozenset(("anon_inode:[perf_event]", "anon_inode:bpf-raw-tracepoint", *LINK_TARGETS))
 
 
 def require_support() -> None:

@@ -65,6 +65,16 @@ def comm(pid: int) -> str:
         return ""
 
 
+def cmdline(pid: int) -> list[str]:
+    """The words of a process's command line, empty for kernel threads and when it is gone; cut after 4096 bytes."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb", buffering=0) as file:
+            words = file.read(4096).rstrip(b"\0").split(b"\0")
+    except OSError:
+        return []
+    return [word.decode("utf-8", "backslashreplace") for word in words]
+
+
 def mounts(*types: str) -> Iterator[str]:
     """The mount points of file systems of these types, in mount order."""
     return (path for path, _ in mount_options(*types))

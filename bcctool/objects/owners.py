@@ -7,6 +7,10 @@ import os
 from ..kernel import bpf, proc
 from .handle import LINKS
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
 _ID_FIELDS = {bpf.PROG: "prog_id", bpf.MAP: "map_id", bpf.LINK: "link_id", bpf.BTF: "btf_id"}
 
 
@@ -16,16 +20,11 @@ def owners(kind: str) -> dict[int, list[dict[str, int | str]]]:
     This process is left out.
     """
     found: dict[int, dict[int, str]] = {}
-    targets = {target for target, its_kind in LINKS.items() if its_kind == kind}
     own = os.getpid()
     for pid in sorted(proc.pids()):
-        if pid == own:
-            continue
-        for fd, target in proc.descriptors(pid):
-            if target in targets:
-                id = proc.fdinfo(fd, pid).get(_ID_FIELDS[kind], "")
-                if id.isdigit():
-                    found.setdefault(int(id), {})[pid] = ""
+        if pid != own:
+            for _, id in held_ids(pid, (kind,)):
+                found.setdefault(id, {})[pid] = ""
     comms: dict[int, str] = {}
     for holders in found.values():
         for pid in holders:
@@ -34,3 +33,13 @@ def owners(kind: str) -> dict[int, list[dict[str, int | str]]]:
         id: [{"pid": pid, "comm": comm} for pid, comm in holders.items() if comm] for id, holders in found.items()
     }
     return {id: holders for id, holders in named.items() if holders}  # a process without a name has ended meanwhile
+
+
+def held_ids(pid: int, kinds: Collection[str]) -> Iterator[tuple[str, int]]:
+    """(kind, id) for each descriptor that a process has of an object of these kinds."""
+    for fd, target in proc.descriptors(pid):
+        kind = LINKS.get(target)
+        if kind is not None and kind in kinds:
+            id = proc.fdinfo(fd, pid).get(_ID_FIELDS[kind], "")
+            if id.isdigit():
+                yield kind, int(id)
