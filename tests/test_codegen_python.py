@@ -29,7 +29,7 @@ from .elf_writer import Sample
 Compile = Callable[..., Path]
 Bcctool = Callable[..., Completed]
 FLAGS = {"ksyms_kconfig.c": ["-DKCONFIG"], "struct_ops.c": ["-DLINK", "-DSHADOW"], "data_sections.c": ["-DOWN_BSS"]}
-OTHERS = ("attach_target.c", "attach_usdt.c", "elf_legacy.c")  # no BPF, or no BTF
+OTHERS = ("attach_target.c", "attach_usdt.c", "elf_legacy.c", "stacks_target.c")  # no BPF, or no BTF
 SOURCES = sorted(path.name for path in PROGRAMS.glob("*.c") if path.name not in OTHERS)
 
 

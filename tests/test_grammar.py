@@ -94,8 +94,8 @@ def test_names_are_defined_or_known(family: Family, verb: Verb) -> None:
 
     collect(grammar.of_verb(family, verb.name))
     known_to_the_user = {
-        "BYTES", "FILE", "FLAGS", "IDX", "KEY_SIZE", "M", "MAX_ENTRIES", "N", "NAME", "OBJECT_NAME", "PREFIX",
-        "PRIORITY", "ROOT_ID", "SECONDS", "VALUE_SIZE",
+        "ARGUMENTS", "BYTES", "FILE", "FLAGS", "IDX", "KEY_SIZE", "M", "MAX_ENTRIES", "N", "NAME", "OBJECT_NAME",
+        "PREFIX", "PRIORITY", "ROOT_ID", "SECONDS", "VALUE_SIZE",
     }  # fmt: skip
     from bcctool.commands.completion import PLACES, SOURCES
 

@@ -44,3 +44,42 @@ def test_what_is_no_symbol_is_not_looked_for_without_end(lists: list[bytes]) -> 
     assert symbols.name(0) == ""
     assert symbols.name(0xFFFFFFFFC0001000) == ""
     assert lists == [WITH]
+
+
+CODE = b"""\
+ffffffff81000000 D data
+ffffffff81000000 t local_name
+ffffffff81000000 T function
+ffffffff81000100 T next
+ffffffff81000200 T _etext
+ffffffffc0001000 t in_module\t[mod]
+ffffffff81000080 d variable
+"""
+
+
+@pytest.mark.parametrize(
+    ("address", "found"),
+    [
+        (0xFFFFFFFF81000000, ("function", "kernel", 0)),
+        (0xFFFFFFFF810000FF, ("function", "kernel", 0xFF)),
+        (0xFFFFFFFF81000100, ("next", "kernel", 0)),
+        (0xFFFFFFFF80FFFFFF, ("", "", 0)),
+        (0xFFFFFFFF81000210, ("", "", 0)),  # behind the end of the code
+        (0xFFFFFFFFC0001010, ("in_module", "mod", 0x10)),
+        (0xFFFFFFFFC0001000 + (1 << 20) + 1, ("", "", 0)),  # too far away to be in it
+        (0xFFFFFFFFFFFFFFFF, ("", "", 0)),
+    ],
+)
+def test_the_function_around_an_address(lists: list[bytes], address: int, found: tuple[str, str, int]) -> None:
+    lists += [CODE]
+    symbols = proc.KernelSymbols()
+    assert symbols.function(address) == found
+    assert not symbols.hidden()
+
+
+@pytest.mark.parametrize("text", [b"", b"0000000000000000 T function\n0000000000000000 t in_module\t[mod]\n"])
+def test_addresses_that_the_kernel_hides(lists: list[bytes], text: bytes) -> None:
+    lists += [text]
+    symbols = proc.KernelSymbols()
+    assert symbols.function(0xFFFFFFFF81000000) == ("", "", 0)
+    assert symbols.hidden()

@@ -11,9 +11,6 @@ if TYPE_CHECKING:
 
     from ..verbs import Args
 
-HELP = """
-TOOL := name of a tool of BCC such as `execsnoop`, or path of a script
-"""
 OPTIONS = "n"
 
 COLUMNS = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
@@ -51,6 +52,16 @@ def find(word: str) -> str:
     if places:
         raise Error(f"{places[0]} is no script: `bcc run` starts the Python tools of BCC")
     raise Error(f"no BCC tool '{word}': looked for {word}{SUFFIX} and {word} in PATH and {', '.join(DIRECTORIES)}")
+
+
+def names() -> list[str]:
+    """The tools that are installed, by their names without suffix."""
+    found: set[str] = set()
+    for directory in DIRECTORIES:
+        with contextlib.suppress(OSError):
+            all_ = directory.endswith("/bcc/tools")
+            found.update(name.removesuffix(SUFFIX) for name in os.listdir(directory) if all_ or name.endswith(SUFFIX))
+    return sorted(found)
 
 
 def _is_script(path: str) -> bool:

@@ -208,6 +208,18 @@ def _devices() -> Iterator[tuple[str, str]]:
     return ((name, "") for _, name in socket.if_nameindex())
 
 
+def _processes() -> Iterator[tuple[str, str]]:
+    from ..kernel import proc
+
+    return ((str(pid), proc.comm(pid)) for pid in proc.pids())
+
+
+def _tools() -> Iterator[tuple[str, str]]:
+    from .bcc_run import names
+
+    return ((name, "") for name in names())
+
+
 SOURCES: dict[str, Callable[[], Candidates]] = {
     "PROG_ID": lambda: _progs(lambda id, name, tag: (id, name)),
     "PROG_NAME": lambda: _progs(lambda id, name, tag: (name, f"program {id}")),
@@ -216,6 +228,8 @@ SOURCES: dict[str, Callable[[], Candidates]] = {
     "MAP_NAME": lambda: ((name, f"{type_} {id}") for id, name, type_ in _maps()),
     "LINK_ID": _links,
     "BTF_ID": _btfs,
+    "PID": _processes,
+    "TOOL": _tools,
     grammar.PINNED: _pins,
     grammar.DEVICE: _devices,
 }

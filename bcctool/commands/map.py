@@ -9,7 +9,7 @@ from ..kernel import bpf, proc, uapi
 from ..objects.map import Map
 from ..objects.owners import owners
 from ..output import Rendered
-from ..verbs import ARGUMENT_ERROR, Args, Usage, verb
+from ..verbs import ARGUMENT_ERROR, Args, Usage, later, verb
 from . import map_show, select
 from .listing import Owners, Paths
 
@@ -67,9 +67,13 @@ def rows(maps: Iterable[Map], paths: Paths | None, held: Owners) -> Iterator[dic
             yield map_show.describe(map_, paths, held)
 
 
-@verb("MAP")
-def dump(args: Args) -> Rendered:
-    """Show all elements."""
+@verb("MAP [stacks [pid PID] [counts MAP]]", text=later("map_stacks.text"))
+def dump(args: Args) -> Rendered | Iterator[dict[str, Any]]:
+    """Show all elements, or stack traces as folded stacks."""
+    if len(args) > SELECTOR and args.words[SELECTOR] and "stacks".startswith(args.words[SELECTOR]):
+        from . import map_stacks
+
+        return map_stacks.run(args)
     if len(args) != SELECTOR:
         raise Usage("")
     from .map_dump import Dump

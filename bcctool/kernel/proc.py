@@ -18,6 +18,10 @@ DEFAULT_TRACEFS = "/sys/kernel/tracing"
 DEFAULT_DEBUGFS = "/sys/kernel/debug"
 _COMM_SIZE = 15
 _CLONE = b".llvm."  # what clang puts behind the name of a static symbol that link-time optimisation made global
+_CODE = (b"t", b"T", b"w", b"W")  # types of symbols, as nm(1) has them
+_HIDDEN = b"0" * 16  # what stands for each address if the kernel hides them
+_MAX_FUNCTION = 1 << 20  # bytes; what is further away from a symbol is not in its function
+_ENDS = ("_etext", "_einittext")  # behind them there is no code
 _ESCAPES = {"\\040": " ", "\\011": "\t", "\\012": "\n", "\\134": "\\"}
 
 
@@ -182,6 +186,7 @@ class KernelSymbols:
     def __init__(self) -> None:
         self._text: bytes | None = None
         self._rereads = 3
+        self._functions: list[bytes] | None = None
 
     def _lines(self) -> bytes:
         if self._text is None:
@@ -235,6 +240,36 @@ class KernelSymbols:
                 name, _, module = line[19:].decode("utf-8", "backslashreplace").partition("\t")
                 found.setdefault(int(line[:16], 16), (name, module.strip("[]")))
         return found
+
+    def function(self, address: int) -> tuple[str, str, int]:
+        """(function, module, distance) of an address in code; the module of the kernel's own is "kernel".
+
+        "", "", 0 where there is no function, and for all if the kernel hides its addresses.
+        """
+        from bisect import bisect
+
+        functions = self._code()
+        at = bisect(functions, b"%016x~" % address) - 1
+        if at < 0:
+            return "", "", 0
+        start = functions[at][:16]
+        at = bisect(functions, start, 0, at)  # the first of several names: a global one, if there is one
+        name, _, module = functions[at][19:].decode("utf-8", "backslashreplace").partition("\t")
+        distance = address - int(start, 16)
+        if distance > _MAX_FUNCTION or name in _ENDS:
+            return "", "", 0
+        return name, module.strip("[]") or "kernel", distance
+
+    def hidden(self) -> bool:
+        """Whether the kernel hides the addresses of its functions from this user."""
+        return not self._code()
+
+    def _code(self) -> list[bytes]:
+        """The lines of what lies in code and has an address, by address."""
+        if self._functions is None:
+            lines = self._lines().splitlines()
+            self._functions = sorted([line for line in lines if line[17:18] in _CODE and line[:16] != _HIDDEN])
+        return self._functions
 
     def __iter__(self) -> Iterator[tuple[str, int]]:
         """Name and address of each symbol; the addresses are 0 if the kernel hides them."""

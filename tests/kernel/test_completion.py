@@ -122,8 +122,11 @@ def test_bash_completes_words_ids_and_names(bash: Complete, pinned: tuple[Sandbo
     assert id in bash("map", "dump", "id", "")
     assert bash("map", "dump", "id", id) == [id]
     assert bash("map", "dump", "name", "to_com") == ["to_complete"]
-    assert bash("map", "dump", "id", id, "") == [""]
+    assert bash("map", "dump", "id", id, "") == ["stacks"]
+    assert str(os.getpid()) in bash("map", "dump", "id", id, "stacks", "pid", "")
+    assert bash("map", "show", "id", id, "") == [""]
     assert bash("net", "show", "dev", "l") == ["lo"]
+    assert bash("bcc", "run", "execsn") == (["execsnoop"] if Path("/usr/sbin/execsnoop-bpfcc").exists() else [""])
     assert "--json" in bash("map", "--js")
     assert "compopt -o default" in bash("btf", "dump", "file", "/x")
     assert "compopt -o dirnames" in bash("cgroup", "show", "/sys/")
