@@ -158,12 +158,22 @@ def test_of_a_header_its_macros_stay() -> None:
     assert headers.without_types(data) == b"#define A 1  \n#define B(x) \\\n\tx\n"
 
 
-def test_real_headers_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(headers.SOURCE, "/usr/src/linux")
+def test_real_headers_are_left_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    kconfig = tmp_path / "linux" / "include" / "linux" / "kconfig.h"
+    kconfig.parent.mkdir(parents=True)
+    kconfig.write_text("")
+    monkeypatch.setenv(headers.SOURCE, str(tmp_path / "linux"))
     monkeypatch.setattr(headers, "tree", lambda: pytest.fail("made a tree"))
     with headers.prepared("int f;") as flags:
         assert flags == []
-    assert os.environ[headers.SOURCE] == "/usr/src/linux"
+    assert os.environ[headers.SOURCE] == str(tmp_path / "linux")
+
+
+def test_a_tree_that_is_no_whole_one_is_not_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(headers.SOURCE, str(tmp_path))
+    with headers.prepared("int f;"):
+        assert os.environ[headers.SOURCE] == headers.tree()
+    assert os.environ[headers.SOURCE] == str(tmp_path)
 
 
 def test_the_environment_is_as_before(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,14 +48,19 @@ _DIRECTIVE = re.compile(rb"^[ \t]*#(?:[^\n]*\\\n)*[^\n]*\n", re.MULTILINE)
 
 
 def installed() -> bool:
-    """Whether BCC finds headers of the running kernel by itself, or is told where they are."""
+    """Whether BCC finds headers of the running kernel by itself, or is told where they are.
+
+    A tree that it is told of has to be a whole one: of Debian's two packages neither is.
+    """
+    if SOURCE in os.environ:
+        return os.path.exists(f"{os.environ[SOURCE]}/include/linux/kconfig.h")
     release = os.uname().release
     places = (
         f"/lib/modules/{release}/build/include/linux/kconfig.h",
         f"/lib/modules/{release}/source/include/linux/kconfig.h",
         "/sys/kernel/kheaders.tar.xz",
     )
-    return SOURCE in os.environ or any(os.path.exists(place) for place in places)
+    return any(os.path.exists(place) for place in places)
 
 
 @contextlib.contextmanager
@@ -71,11 +76,13 @@ def prepared(text: str) -> Iterator[list[str]]:
     with tempfile.TemporaryDirectory(prefix="bcctool-") as own:
         for name, content in additions(text, path).items():
             _write(os.path.join(own, name), content)
+        before = os.environ.pop(SOURCE, None)
         os.environ[SOURCE] = path
         try:
             yield [f"-I{own}", f"-I{path}/{TYPES}"]
         finally:
             del os.environ[SOURCE]
+            os.environ |= {SOURCE: before} if before else {}
 
 
 def additions(text: str, path: str) -> dict[str, bytes]:
@@ -104,6 +111,7 @@ def tree() -> str:
 def fill(path: str) -> None:
     """Write a tree for the running kernel into a directory."""
     code = kconfig.version_code()
+    shutil.copytree(INCLUDE, f"{path}/include", dirs_exist_ok=True)
     _write(f"{path}/include/linux/version.h", (
         f"#define LINUX_VERSION_CODE {code}\n"
         "#define KERNEL_VERSION(a, b, c) (((a) << 16) + ((b) << 8) + ((c) > 255 ? 255 : (c)))\n"
@@ -113,24 +121,18 @@ def fill(path: str) -> None:
         types = vmlinux()
         _write(f"{path}/{TYPES}/vmlinux.h", c_header(types, sort=False, trusted=True))
         _write(f"{path}/include/generated/btf.h", told_by_types(types))
-        shutil.copytree(INCLUDE, f"{path}/include", dirs_exist_ok=True)
         _write(f"{path}/include/generated/autoconf.h", configuration(arch))
-        wanted = {*ALWAYS, *_copy_uapi(path, arch, without_types)}
-        for name in wanted:
-            if not any(os.path.exists(f"{path}/{place}/{name}") for place in _directories()):
-                _write(f"{path}/include/uapi/{name}", b"")
-        _write(f"{path}/arch/{arch}/include/asm/page.h", b"")
-        return
-    if not os.path.exists(f"{USR_INCLUDE}/linux/bpf.h"):
+        included = _copy_uapi(path, arch, without_types)
+    elif os.path.exists(f"{USR_INCLUDE}/linux/bpf.h"):
+        included = _copy_uapi(path, arch, lambda data: data)
+        _write(f"{path}/include/uapi/linux/bpf.h", b"")  # BCC has one of its own
+        os.replace(f"{path}/include/bcctool/uapi.h", f"{path}/include/linux/kconfig.h")
+    else:
         raise Error(f"no headers for BCC: the kernel has no {BTF_FILE}, and there are no UAPI headers (linux-libc-dev)")
-    _copy_uapi(path, arch, lambda data: data)
-    _write(f"{path}/include/linux/kconfig.h", UAPI_KCONFIG)
-
-
-UAPI_KCONFIG = b"""\
-#define CONFIG_BPF_SYSCALL 1
-#define CONFIG_ARCH_HAS_SYSCALL_WRAPPER 1
-"""
+    _write(f"{path}/arch/{arch}/include/asm/page.h", b"")
+    for name in {*ALWAYS, *included}:
+        if not any(os.path.exists(f"{path}/{place}/{name}") for place in _directories()):
+            _write(f"{path}/include/uapi/{name}", b"")
 
 
 def configuration(architecture: str) -> bytes:
@@ -209,7 +211,8 @@ def _copy_uapi(path: str, architecture: str, change: Callable[[bytes], bytes]) -
 def _key() -> str:
     """A name for all that the tree is made from: this build of the kernel, its configuration, and what is changed."""
     digest = hashlib.sha256(repr(os.uname()[2:]).encode())
-    for name in ("/sys/kernel/notes", f"{USR_INCLUDE}/linux/version.h", f"{INCLUDE}/linux/kconfig.h", __file__):
+    ours = [f"{INCLUDE}/{name}" for name in ("linux/kconfig.h", "bcctool/macros.h", "bcctool/uapi.h")]
+    for name in ("/sys/kernel/notes", f"{USR_INCLUDE}/linux/version.h", *ours, __file__):
         with contextlib.suppress(OSError), open(name, "rb") as file:
             digest.update(file.read())
     return f"{os.uname().release}-{digest.hexdigest()[:16]}"

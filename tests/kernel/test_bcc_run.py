@@ -181,6 +181,43 @@ def test_sources_without_headers(box: Sandbox, environment: dict[str, str]) -> N
     assert done.stdout == "bcctool.companion.bpf True python\n"
 
 
+PACKETS = """
+import sys
+from bcctool import BPF
+from bcctool.companion import headers
+headers.BTF_FILE = "/nowhere"
+with open(sys.argv[1], "w") as file:
+    file.write('''
+#include <uapi/linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/ip.h>
+BPF_ARRAY(seen, u64, 1);
+int count(struct xdp_md *ctx) {
+    void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+    struct iphdr *ip = data + sizeof(struct ethhdr);
+    if ((void *)(ip + 1) <= end && ip->protocol == 1)
+        seen.increment(0);
+    return XDP_PASS;
+}
+''')
+b = BPF(src_file=sys.argv[1])
+b.attach_xdp("lo", b.load_func("count", BPF.XDP), BPF.XDP_FLAGS_SKB_MODE)
+import socket
+raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+raw.sendto(bytes((8, 0, 0xF7, 0xFF, 0, 0, 0, 0)), ("127.0.0.1", 0))
+print(b["seen"][0].value > 0, headers.tree())
+"""
+
+
+def test_kernels_without_btf_look_at_packets(box: Sandbox, environment: dict[str, str], tmp_path: Path) -> None:
+    script = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{PACKETS}"
+    own_cache = environment | {"XDG_CACHE_HOME": str(tmp_path)}
+    done = box.run(sys.executable, "-c", script, tmp_path / "packets.c", env=own_cache, status=None)
+    assert done.stdout.startswith("True "), done.stderr
+    assert "vmlinux.h" not in "".join(names for _, _, files in os.walk(done.stdout.split()[1]) for names in files)
+    assert "xdp" not in box.run("ip", "link", "show", "lo").stdout
+
+
 @pytest.mark.parametrize(
     ("body", "error"),
     [
