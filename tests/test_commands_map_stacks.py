@@ -165,7 +165,7 @@ def test_warnings(names: Names) -> None:
     names.user.gone = {9, 4, 5}
     names.user.missing = names.hidden = True
     assert list(names.warnings()) == [
-        "the kernel hides its addresses from this user: its functions are [unknown]",
+        "the kernel hides its addresses from this user: no function of its has a name here",
         "functions of processes are [unknown]: say which with `pid PID`, or `counts MAP` that has pids",
         "functions of processes are [unknown] without libbcc_bpf.so.0: install libbpfcc",
         "process 4 and 2 others are gone: functions there are [unknown]",

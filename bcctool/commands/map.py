@@ -67,13 +67,13 @@ def rows(maps: Iterable[Map], paths: Paths | None, held: Owners) -> Iterator[dic
             yield map_show.describe(map_, paths, held)
 
 
-@verb("MAP [stacks [pid PID] [counts MAP]]", text=later("map_stacks.text"))
-def dump(args: Args) -> Rendered | Iterator[dict[str, Any]]:
+@verb("MAP [{ stacks [pid PID] [counts MAP] | symbols }]", text=later("map_stacks.text"))
+def dump(args: Args) -> Any:
     """Show all elements, or stack traces as folded stacks."""
-    if len(args) > SELECTOR and args.words[SELECTOR] and "stacks".startswith(args.words[SELECTOR]):
-        from . import map_stacks
-
-        return map_stacks.run(args)
+    word = args.words[SELECTOR] if len(args) > SELECTOR else ""
+    for keyword in ("stacks", "symbols"):
+        if word and keyword.startswith(word):
+            return later(f"map_{keyword}.run")(args)
     if len(args) != SELECTOR:
         raise Usage("")
     from .map_dump import Dump

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 KERNEL_HALF = 1 << 63  # addresses from here on are the kernel's
 UNKNOWN = "[unknown]"
+HIDDEN = "the kernel hides its addresses from this user: no function of its has a name here"
 MISSED = {USER: "[Missed User Stack]", KERNEL: "[Missed Kernel Stack]", EITHER: "[Missed Stack]"}
 
 
@@ -111,7 +112,7 @@ class Names:
     def warnings(self) -> Iterator[str]:
         """Why frames have no names, a line for each reason."""
         if self.hidden:
-            yield "the kernel hides its addresses from this user: its functions are [unknown]"
+            yield HIDDEN
         if self.homeless:
             yield "functions of processes are [unknown]: say which with `pid PID`, or `counts MAP` that has pids"
         if self.user.missing:

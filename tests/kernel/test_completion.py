@@ -122,7 +122,7 @@ def test_bash_completes_words_ids_and_names(bash: Complete, pinned: tuple[Sandbo
     assert id in bash("map", "dump", "id", "")
     assert bash("map", "dump", "id", id) == [id]
     assert bash("map", "dump", "name", "to_com") == ["to_complete"]
-    assert bash("map", "dump", "id", id, "") == ["stacks"]
+    assert bash("map", "dump", "id", id, "") == ["stacks", "symbols"]
     assert str(os.getpid()) in bash("map", "dump", "id", id, "stacks", "pid", "")
     assert bash("map", "show", "id", id, "") == [""]
     assert bash("net", "show", "dev", "l") == ["lo"]

@@ -214,6 +214,35 @@ def test_a_process_that_is_gone(sandbox: Sandbox, compile_c: Compile, tmp_path: 
     assert all(frame.startswith("[") for frames, _ in frames for frame in frames)
 
 
+@pytest.mark.parametrize("style", ["-j", "-p", ""])
+def test_addresses_in_values(traced: Traced, style: str) -> None:
+    """A key that is one, a number and a pointer in a value; what is none stays, also bytes that are no text."""
+    words = [style] if style else []
+    shown = traced.box.bcctool(*words, "map", "dump", "pinned", f"{MAPS}/places", "symbols").stdout
+    ((place,),) = [json.loads(shown)]
+    assert re.fullmatch(r"0xf[0-9a-f]{15} <\w+\+0x[0-9a-f]+>", place["key"])
+    raw = ["0xff", "0x01", *["0x00"] * 14]
+    assert place["value"] == {"ip": place["key"], "pointer": place["key"], "nowhere": (1 << 64) - 1, "name": raw}
+    function = place["key"].partition("<")[2].partition("+")[0]
+    assert any(function in frames for frames, _ in traced.dump("stacks")[0])
+
+
+def test_addresses_in_values_without_types(traced: Traced) -> None:
+    words = ("map", "dump", "pinned", f"{MAPS}/untyped", "symbols")
+    done = traced.box.bcctool(*words, status=255)
+    assert done.stdout == ""
+    assert re.fullmatch(r"Error: map \d+ has no BTF, which tells where its addresses are\n", done.stderr)
+    done = traced.box.bcctool("map", "dump", "pinned", f"{MAPS}/places", "symbols", "junk", status=255)
+    assert done.stderr == "Error: expected no more arguments, got: 'junk'\n"
+
+
+def test_addresses_on_each_cpu(traced: Traced) -> None:
+    shown = traced.box.bcctool("-j", "map", "dump", "pinned", f"{MAPS}/by_id", "symbols").stdout
+    for element in json.loads(shown):
+        assert [each["cpu"] for each in element["values"]] == list(range(proc.possible_cpus()))
+        assert sum(each["value"]["delta"] for each in element["values"]) in TIMES.values()
+
+
 def test_without_the_library(traced: Traced) -> None:
     code = BCCTOOL[3].replace("sys.exit(", "from bcctool.kernel import bcc_symbols; "
                               "bcc_symbols.LIBRARIES = ('libnosuch_bpf.so.0',); sys.exit(")  # fmt: skip
