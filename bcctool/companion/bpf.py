@@ -21,7 +21,7 @@ from ..escapes import printable
 from ..insn.disasm import disassemble
 from ..kernel import bpf, libbpf, uapi
 from ..loader import attach as attaching
-from ..loader.load import load
+from ..loader.load import attach_all, load
 from ..loader.spec import Linker
 from ..objects.handle import kind_of
 from ..objects.map import Map
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from ..btf.reader import Btf
+    from ..loader.load import Loaded
 
 if not hasattr(bcc, "BPF"):
     raise ImportError(f"{bcc.__file__} is not BCC, but another project of that name: install python3-bpfcc")
@@ -86,6 +87,7 @@ class BPF(bcc.BPF):  # type: ignore[misc]
     def _start(self) -> None:
         """What we keep beside BCC's own."""
         self._obj: ObjectFile | None = None
+        self._loaded: Loaded | None = None
         self._types: Btf | None = None
         self._maps: dict[bytes, Map] = {}
         self._links: list[Any] = []
@@ -100,10 +102,10 @@ class BPF(bcc.BPF):  # type: ignore[misc]
 
     def _load(self, obj: ObjectFile, type: str) -> None:
         self._obj, self._types = obj, obj.btf
-        with load(obj, type=type) as loaded:
-            for name, prog in loaded.progs.items():
-                self._adopt(prog, name)
-            self._maps = {name.encode(): Map(_duplicate(map_.fd)) for name, map_ in loaded.maps.items()}
+        self._loaded = load(obj, type=type)
+        for name, prog in self._loaded.progs.items():
+            self._adopt(prog, name)
+        self._maps = {name.encode(): map_ for name, map_ in self._loaded.maps.items()}
         try:
             self._attach_by_name()
         except BaseException:
@@ -173,21 +175,18 @@ class BPF(bcc.BPF):  # type: ignore[misc]
         return cls._over([(prog.full_name, prog)], [(map_.name, map_) for map_ in maps])
 
     def attach(self) -> None:
-        """Attach the programs of an object as their sections say, until cleanup(). Error if one can't be.
+        """Attach the programs of an object as their sections say, and its struct_ops, until cleanup().
 
-        Programs whose sections name no place stay as they are.
+        Programs whose sections name no place stay as they are. Error if one can't be attached.
         """
-        if self._obj is None:
+        if self._obj is None or self._loaded is None:
             raise Error("attach() needs an object: BPF(obj=…)")
-        maps = {name.decode(): map_ for name, map_ in self._maps.items()}
         for definition in self._obj.progs:
-            function = self.funcs.get(definition.name.encode())
-            if function is None:
-                continue
-            with Prog(_duplicate(function.fd)) as prog:
-                link = attaching.attach(prog, definition.section, maps=maps)
+            prog = self._loaded.progs.get(definition.name)
+            link = attaching.attach(prog, definition.section, maps=self._loaded.maps) if prog else None
             if link is not None:
                 self._links.append(link)
+        self._links += [link for _, link in attach_all(self._loaded)]
 
     def _attach_by_name(self) -> None:
         for name, function in list(self.funcs.items()):
@@ -338,9 +337,13 @@ class BPF(bcc.BPF):  # type: ignore[misc]
         self._remove_xdp()
         while self._links:
             self._links.pop().close()
-        super().cleanup()
+        while self._loaded is not None and self._loaded.registered:
+            self._loaded.registered.pop().close()
+        super().cleanup()  # which empties maps of perf events
         for map_ in self._maps.values():
             map_.close()
+        if self._loaded is not None:
+            self._loaded.close()
 
 
 def _attach_kprobe(b: BPF, name: bytes, rest: bytes) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from ..conftest import ROOT, Completed, Sandbox
+from ..congestion import AVAILABLE, Controls
 
 Compile = Callable[..., Path]
 PRELUDE = """
@@ -169,6 +170,25 @@ try: again.attach()
 except bcctool.Error as error: show(str(error))
 """)
     assert shown == [[[[True, "python", 1]]], ["attach() needs an object: BPF(obj=…)"]]
+
+
+def test_struct_ops_are_in_use_until_cleanup(sandbox: Sandbox, compile_c: Compile) -> None:
+    controls = Controls(sandbox, compile_c, linked=True)
+    try:
+        shown = Scripts(sandbox, controls.obj).shown(f"""
+used = lambda: [name in open("{AVAILABLE}").read() for name in ({controls.table!r}, {controls.linked!r})]
+b = BPF(obj=sys.argv[1])
+show(used())
+b.attach()
+show(used())
+b.cleanup()
+end = time.time() + 20
+while any(used()) and time.time() < end: time.sleep(0.05)
+show(used())
+""")
+    finally:
+        controls.close()
+    assert shown == [[[False, False]], [[True, True]], [[False, False]]]
 
 
 def test_tables_of_padded_and_per_cpu_values(scripts: Scripts) -> None:
