@@ -80,7 +80,7 @@ def test_a_process_with_all_kinds(held: tuple[int, dict[str, Any]]) -> None:
     assert list(record) == ["pid", "comm", "cmdline", "progs", "maps", "links", "perf_events"]
     assert (record["pid"], record["cmdline"][:2]) == (pid, [sys.executable, "-c"])
     progs = {prog["name"]: prog for prog in record["progs"]}
-    assert len(progs) == 7
+    assert len(progs) == 8
     assert list(progs["drop"]) == ["id", "type", "name", "attached"]
     assert (progs["drop"]["type"], progs["drop"]["attached"]) == ("xdp", [])
     assert progs["on_raw"]["attached"] == ["raw_tracepoint tp 'sys_enter'"]

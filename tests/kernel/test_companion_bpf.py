@@ -71,7 +71,7 @@ bcc.libbcc.lib.bpf_module_create_c_from_string = refuse
 b = BPF(obj=sys.argv[1])
 show(sorted(b.funcs))
 """)
-    names = ["by_section", "drop", "on_call", "on_clock", "on_packet", "on_raw"]
+    names = ["by_section", "drop", "kprobe__is_none", "on_call", "on_clock", "on_packet", "on_raw"]
     assert shown == [[[*names, "tracepoint__syscalls__sys_enter_getpgid"]]]
 
 

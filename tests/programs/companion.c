@@ -147,6 +147,12 @@ SEC("xdp") int on_packet(struct xdp_md *ctx)
 	return XDP_PASS;
 }
 
+/* A name does not make it one: it is loaded as what its section says. */
+SEC("xdp") int kprobe__is_none(struct xdp_md *ctx)
+{
+	return XDP_PASS;
+}
+
 SEC("xdp") int drop(struct xdp_md *ctx)
 {
 	return XDP_DROP;
