@@ -356,6 +356,12 @@ show(single["counter_map"].Key.__name__, len(single["counter_map"]))
             "t[t.Key(1)] = t.Leaf(2); show(sum(1 for _ in t.items_lookup_and_delete_batch()), len(t))",
             [[1, 0]],
         ),
+        ("stack_trace key 4 value 160 entries 8", "show(len(t.Leaf().ip), len(t))", [[127, 0]]),
+        (
+            "stack_trace key 4 value 128 entries 8 flags 32",
+            "show(ctypes.sizeof(t.Leaf) // 32, t.Leaf().trace[0].ip, t.flags)",
+            [[127, 0, 32]],
+        ),
         ("array key 4 value 8 entries 3", "t[2] = t.Leaf(4); show([v.value for v in t.values()])", [[[0, 0, 4]]]),
     ],
 )
