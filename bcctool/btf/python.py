@@ -73,6 +73,16 @@ def encode(btf: Btf, type_id: int, value: Any, where: str = "value") -> bytes:
     return bytes(writer.data)
 
 
+def encode_text(btf: Btf, type_id: int, value: Any, where: str = "value") -> bytes:
+    """The bytes of a value as btf.values writes it as JSON: like `encode`, and numbers may be text, as "0x2a"."""
+    size = btf.size_of(type_id)
+    if size > MAX_ENCODED:
+        raise Error(f"a value of {size} bytes is too large, the limit is {MAX_ENCODED}")
+    writer = _TextWriter(btf, size)
+    writer.put(type_id, 0, value, where)
+    return bytes(writer.data)
+
+
 class _Value:
     """A compiled type: `read(data, offset)`, the size in bytes, and how many values `read` makes."""
 
@@ -384,6 +394,22 @@ class _Writer:
         for name, content in value.items():
             id, start = variables[name]
             self.put(id, offset + start, {name: content}, where)
+
+
+class _TextWriter(_Writer):
+    """For values that were text: large and small numbers in hex, null pointers, characters."""
+
+    def number(self, type_: Type, nr_bits: int, value: Any, where: str) -> int:
+        if isinstance(value, str) and type_.kind not in ENUMS:
+            if value == "(nil)":
+                return 0
+            try:
+                value = ord(value) if len(value) == 1 else int(value, 16)
+            except ValueError:
+                raise Error(f"{where}: {value!r} is no number") from None
+            if nr_bits and _is_signed(type_) and value >> nr_bits - 1 == 1:
+                value -= 1 << nr_bits  # bits are written without their sign
+        return super().number(type_, nr_bits, value, where)
 
 
 _WRITE: dict[int, Callable[[_Writer, Type, int, Any, str], None]] = {

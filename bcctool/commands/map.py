@@ -243,6 +243,31 @@ def create(args: Args) -> None:
     run(args)
 
 
+@verb("MAP FILE")
+def load(args: Args) -> None:
+    """Set what a dump of a map has, or lines of `key DATA value VALUE`; `-` reads standard input."""
+    later("map_load.load")(_required(args, SELECTOR + 1))
+
+
+@verb("MAP MAP")
+def copy(args: Args) -> None:
+    """Set what the first map has in the second."""
+    later("map_load.copy")(_required(args, 2 * SELECTOR))
+
+
+@verb("MAP")
+def clear(args: Args) -> None:
+    """Delete all elements; those of arrays become zero."""
+    later("map_load.clear")(_required(args, SELECTOR))
+
+
+def _required(args: Args, count: int) -> Args:
+    """The words, if there are as many; the family's usage otherwise."""
+    if len(args) < count:
+        raise Usage("")
+    return args
+
+
 def _selected(args: Args, flags: int = 0) -> Map:
     """Take a MAP selector that has to match one map; the family's usage for fewer words than that."""
     if len(args) < SELECTOR:

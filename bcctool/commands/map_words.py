@@ -116,14 +116,18 @@ def take_bytes(args: Args, what: str, size: int) -> bytes:
     while len(data) < size:
         if not args:
             raise Error(f"{what} expected {size} bytes got {len(data)}")
-        word = args.next()
-        value = _hex(word) if base else parse_number(word)
-        if value is None:
-            raise Error(f"error parsing byte: {word}")
-        if value > 0xFF:
-            raise Error(f"value {word} is out of range for a byte: 0..255")
-        data.append(value)
+        data.append(byte(args.next(), bool(base)))
     return bytes(data)
+
+
+def byte(word: str, in_hex: bool) -> int:
+    """A byte of a key or value; in_hex: without a prefix it is hex too. Error for anything else."""
+    value = _hex(word) if in_hex else parse_number(word)
+    if value is None:
+        raise Error(f"error parsing byte: {word}")
+    if value > 0xFF:
+        raise Error(f"value {word} is out of range for a byte: 0..255")
+    return value
 
 
 def _hex(word: str) -> int | None:

@@ -181,3 +181,25 @@ def _one_by_one(map: Map, buffers: _Buffers) -> Iterator[Group]:
     yield from buffers.groups(buffers.count)
     if error not in (0, errno.ENOENT):
         raise KernelError("can't get next key", error)
+
+
+def update(map: Map, keys: bytes | bytearray | memoryview, values: bytes | bytearray | memoryview, n: int) -> None:
+    """Set n entries, whose keys and values lie side by side; one by one where the type has no batches of updates.
+
+    KernelError for the first that the kernel does not take.
+    """
+    key_size, value_size = map.info.key_size, map.value_bytes
+    key_buffer = (ctypes.c_char * max(1, len(keys))).from_buffer_copy(bytes(keys) or b"\0")
+    value_buffer = (ctypes.c_char * max(1, len(values))).from_buffer_copy(bytes(values) or b"\0")
+    done = ctypes.c_uint32(n)
+    error = -libbpf.function("bpf_map_update_batch")(map.fd, key_buffer, value_buffer, ctypes.byref(done), None)
+    if not error:
+        return
+    start = done.value if error not in NO_BATCHES and done.value < n else 0  # it says how far it came, or nothing
+    update_one = libbpf.function("bpf_map_update_elem")
+    key_at, value_at = ctypes.addressof(key_buffer), ctypes.addressof(value_buffer)
+    for at in range(start, n):
+        key = key_at + at * key_size if key_size else None
+        error = -update_one(map.fd, key, value_at + at * value_size, 0)
+        if error:
+            raise KernelError("update failed", error)
