@@ -49,8 +49,8 @@ Usage: bcctool [OPTIONS] OBJECT { COMMAND | help }
        bcctool version
        bcctool completion { bash | zsh | fish }
 
-       OBJECT := { prog | map | link | cgroup | perf | net | feature | btf | gen | struct_ops | iter | token |
-                   object | bcc }
+       OBJECT := { prog | map | link | cgroup | perf | net | feature | btf | gen | struct_ops | iter | token | \
+object | bcc }
        OPTIONS := { {-j|--json} [{-p|--pretty}] | {-t|--table} | {-d|--debug} | {-f|--bpffs} |
                     {-m|--mapcompat} | {-n|--nomount} | {-l|--legacy} | {-L|--use-loader} |
                     {-B|--base-btf FILE} | {-V|--version} }

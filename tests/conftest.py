@@ -69,6 +69,10 @@ class Sandbox:
         """Run bcctool inside."""
         return self.run(*BCCTOOL, *words, status=status, **options)
 
+    def mount_tracefs(self) -> None:
+        """Have a tracefs where BCC looks for it, if the machine has none there."""
+        self.run("sh", "-c", "mountpoint -q /sys/kernel/tracing || mount -t tracefs tracefs /sys/kernel/tracing")
+
     def close(self) -> None:
         """End the process that holds the namespaces; pins and attachments go with them."""
         self.holder.kill()

@@ -116,4 +116,4 @@ def test_declarations(family: Family, verb: Verb) -> None:
     assert len(set(headers)) == len(headers)
     assert all(header.isupper() for header in headers)
     assert set(forms) <= set(columns.FORMATS)
-    assert verb.name in ("show", "tree")
+    assert verb.name in ("show", "tree", "list")

@@ -32,7 +32,7 @@ def tool(request: pytest.FixtureRequest, sandbox: Sandbox) -> Iterator[tuple[San
     path = shutil.which(request.param, path="/usr/sbin:/usr/bin")
     if path is None or (reason := no_bpf()):
         pytest.skip(reason if path else f"{request.param} of libbpf-tools is not installed")
-    sandbox.run("mount", "-t", "tracefs", "tracefs", "/sys/kernel/tracing")
+    sandbox.mount_tracefs()
     enter = ("nsenter", "-t", str(sandbox.holder.pid), "-m", "-n", "--")
     with subprocess.Popen([*enter, path], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + START_S

@@ -15,7 +15,9 @@ Compile = Callable[..., Path]
 
 
 def test_names_are_imported_on_first_use() -> None:
-    assert sorted(bcctool.__all__) == ["Btf", "Error", "Map", "NotSupported", "ObjectFile", "Prog", "load"]
+    assert sorted(bcctool.__all__) == [
+        "BPF", "Btf", "Error", "Map", "NotSupported", "ObjectFile", "Prog", "load", "table",
+    ]  # fmt: skip
     for name in bcctool.__all__:
         assert getattr(bcctool, name)
     with pytest.raises(AttributeError):

@@ -35,7 +35,7 @@ sys.stdin.read()
 @pytest.fixture
 def traced(sandbox: Sandbox) -> Sandbox:
     """A sandbox with a tracefs."""
-    sandbox.run("mount", "-t", "tracefs", "tracefs", "/sys/kernel/tracing")
+    sandbox.mount_tracefs()
     return sandbox
 
 

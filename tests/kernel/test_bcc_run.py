@@ -53,7 +53,7 @@ def box() -> Sandbox:  # type: ignore[misc]
     if not shutil.which("execsnoop-bpfcc", path=f"{os.environ['PATH']}:/usr/sbin"):
         pytest.skip("bpfcc-tools is not installed")
     made = Sandbox()
-    made.run("mount", "-t", "tracefs", "tracefs", "/sys/kernel/tracing")
+    made.mount_tracefs()
     yield made
     made.close()
 
@@ -145,6 +145,8 @@ def test_tools_that_are_none(tool: Callable[..., Completed], words: tuple[str, .
 def test_what_tools_read_is_mounted_for_them(sandbox: Sandbox, environment: dict[str, str]) -> None:
     if not shutil.which("execsnoop-bpfcc", path=f"{os.environ['PATH']}:/usr/sbin"):
         pytest.skip("bpfcc-tools is not installed")
+    unmount = "for at in /sys/kernel/tracing /sys/kernel/debug; do while umount -l $at 2>/dev/null; do :; done; done"
+    sandbox.run("sh", "-c", unmount)
     done = sandbox.bcctool("-n", "bcc", "run", "execsnoop", "-h", status=255, env=environment)
     assert done.stderr == "Error: no tracefs is mounted, and -n forbids to mount one\n"
     sandbox.bcctool("bcc", "run", "execsnoop", "-h", env=environment)

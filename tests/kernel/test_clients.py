@@ -149,7 +149,7 @@ feature list_builtins ?
 """.replace("?", "").splitlines()
 # What is newer than the bpftool beside: families, hooks, types.
 NEWER = re.compile(
-    r"iter|struct_ops|token|object|cgroup_unix_\w+|lsm_cgroup|arena|cgrp_storage|user_ringbuf|insn_array"
+    r"iter|struct_ops|token|object|bcc|cgroup_unix_\w+|lsm_cgroup|arena|cgrp_storage|user_ringbuf|insn_array"
 )
 COMPLETE = """
 source "$1"

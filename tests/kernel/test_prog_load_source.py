@@ -61,7 +61,7 @@ class Sources:
         self.box = box
         self.folder = folder
         self.environment = {**os.environ, "XDG_CACHE_HOME": str(cache)}
-        box.run("mount", "-t", "tracefs", "tracefs", "/sys/kernel/tracing")
+        box.mount_tracefs()
 
     def write(self, name: str, text: str) -> Path:
         path = self.folder / name

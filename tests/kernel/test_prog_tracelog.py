@@ -22,7 +22,7 @@ def box(compile_c: Compile) -> Iterator[Sandbox]:
     if reason := no_bpf():
         pytest.skip(reason)
     box = Sandbox()
-    box.run("sh", "-c", "mountpoint -q /sys/kernel/tracing || mount -t tracefs tracefs /sys/kernel/tracing")
+    box.mount_tracefs()
     box.bcctool("prog", "loadall", compile_c("tracelog.c", "-g"), "/sys/fs/bpf/t")
     yield box
     box.close()
