@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from ..errors import Error
 from ..escapes import printable
@@ -32,19 +33,28 @@ def run(args: Args) -> Iterator[Record]:
     if args:
         args.expect("pid")
         wanted = args.number("PID")
+        args.end()
         if not os.path.exists(f"/proc/{wanted}"):
             raise Error(f"no process {wanted}")
-    args.end()
+        if proc.is_hidden(wanted):
+            raise Error(f"can't see the descriptors of process {wanted}: CAP_SYS_PTRACE is needed")
     next(Prog.ids(), None)  # an Error for those who may not ask the kernel
     return records(sorted(proc.pids()) if wanted is None else [wanted])
 
 
 def records(pids: Iterable[int]) -> Iterator[Record]:
     """What each of these processes has; this one, those without anything, and those that end meanwhile are left out."""
-    links = Links()
+    links, hidden = Links(), 0
     for pid in pids:
-        if pid != os.getpid() and (record := process(pid, links)):
+        if pid == os.getpid():
+            continue
+        record = process(pid, links)
+        if record:
             yield record
+        else:
+            hidden += proc.is_hidden(pid)
+    if hidden:
+        sys.stderr.write(f"Warning: the descriptors of {hidden} processes can't be seen without CAP_SYS_PTRACE\n")
 
 
 class Links:

@@ -60,6 +60,15 @@ def descriptors(pid: int) -> Iterator[tuple[str, str]]:
             continue
 
 
+def is_hidden(pid: int) -> bool:
+    """Whether a process is there, but its descriptors are not for us to see (CAP_SYS_PTRACE)."""
+    try:
+        os.readlink(f"/proc/{pid}/exe")  # takes the same right as links to what is open
+    except OSError as error:
+        return error.errno in (errno.EACCES, errno.EPERM)
+    return False
+
+
 def comm(pid: int) -> str:
     """The command name of a process, empty when it is gone."""
     try:

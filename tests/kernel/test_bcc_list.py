@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -199,6 +200,20 @@ def test_names_that_are_hostile() -> None:
 )
 def test_words_that_are_none(words: tuple[str, ...], error: str, bcctool: Callable[..., Completed]) -> None:
     assert bcctool("bcc", "list", *words, status=255).stderr == error
+
+
+def test_processes_that_can_not_be_looked_at(bcctool: Callable[..., Completed]) -> None:
+    """Root, but for the right to look into others."""
+    if not shutil.which("setpriv"):
+        pytest.skip("setpriv (util-linux) is not installed")
+    words = ("setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace", *BCCTOOL, "bcc", "list")
+    with Map.create("hash", 4, 8, 10):
+        done = run(*words, "pid", str(os.getpid()), status=255)
+        assert done.stderr == f"Error: can't see the descriptors of process {os.getpid()}: CAP_SYS_PTRACE is needed\n"
+        done = run(*words)
+    assert re.fullmatch(
+        r"Warning: the descriptors of \d+ processes can't be seen without CAP_SYS_PTRACE\n", done.stderr
+    )
 
 
 def test_without_rights(bcctool: Callable[..., Completed]) -> None:
