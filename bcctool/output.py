@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 
 from .errors import Error
@@ -19,17 +21,27 @@ _FLUSH_AT = 1 << 16
 class Rendered:
     """A result that writes itself: `chunks(style, depth)` yields finished text, for results too large for records.
 
+    Chunks are str, or Encoded where they don't go into a string of JSON.
+
     `status` is the command's, looked at when all is written. live: each chunk is to be seen at once. is_text: no JSON
     in any style, and inside of JSON (a batch's) therefore a string.
     """
 
     def __init__(
-        self, chunks: Callable[[str, int], Iterable[str]], status: int = 0, live: bool = False, is_text: bool = False
+        self, chunks: Callable[[str, int], Iterable[Any]], status: int = 0, live: bool = False, is_text: bool = False
     ) -> None:
         self.chunks = chunks
         self.status = status
         self.live = live
         self.is_text = is_text
+
+
+class Encoded:
+    """A chunk that is in UTF-8 already: `size` bytes of an open file, from its beginning."""
+
+    def __init__(self, fd: int, size: int) -> None:
+        self.fd = fd
+        self.size = size
 
 
 class Listing:
@@ -70,6 +82,23 @@ class Output:
         self._stream.flush()
         self._parts.clear()
         self._size = 0
+
+
+    def send(self, chunk: Encoded) -> None:
+        """Write what is in a file, without its bytes coming by here if the kernel can do that."""
+        self.flush()
+        self.written += chunk.size
+        offset = 0
+        try:
+            while offset < chunk.size:
+                offset += os.sendfile(self._stream.fileno(), chunk.fd, offset, chunk.size - offset)
+        except (OSError, AttributeError) as error:
+            if getattr(error, "errno", errno.EINVAL) not in (errno.EINVAL, errno.ENOSYS):
+                raise
+            while offset < chunk.size and (data := os.pread(chunk.fd, min(_FLUSH_AT, chunk.size - offset), offset)):
+                self._stream.write(data)
+                offset += len(data)
+            self._stream.flush()
 
 
 def newline(pretty: bool, depth: int) -> str:
@@ -125,6 +154,9 @@ def render(result: Any, text: Callable[[Any], str] | None, out: Output) -> int:
         as_string = result.is_text and out.is_json and out.depth > 0
         out.write('"' if as_string else "")
         for chunk in result.chunks(out.style, out.depth):
+            if isinstance(chunk, Encoded):
+                out.send(chunk)
+                continue
             out.write(escape_json(chunk) if as_string else chunk)
             if result.live:
                 out.flush()

@@ -92,6 +92,12 @@ def run(*words: str | os.PathLike[str], status: int | None = 0, **options: Any) 
     return done
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What is kept for later runs, for those of these tests only."""
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
     """A Sandbox: `sandbox.run("ip", "link")`, `sandbox.bcctool("prog", "show")`."""

@@ -21,8 +21,9 @@ LAYERS = (
     ("elf", "btf", "insn"),
     ("kernel",),
     ("grammar",),
+    ("cache",),
     ("verbs", "output", "columns"),
-    ("errors", "escapes", "cache"),
+    ("errors", "escapes"),
 )
 RANKS = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 PURE = ("elf", "btf", "insn")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from .. import cache
 from ..errors import GENERIC, Error, KernelError
 from ..escapes import printable
 from ..kernel import bpf
@@ -11,7 +12,7 @@ from ..objects.btf import Btf
 from ..objects.map import Map
 from ..objects.owners import owners
 from ..objects.prog import Prog
-from ..output import Rendered
+from ..output import Encoded, Rendered
 from ..verbs import ARGUMENT_ERROR, Args, verb
 from . import select
 from .listing import Owners, holders, holders_text
@@ -19,11 +20,15 @@ from .listing import Owners, holders, holders_text
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from io import BufferedReader
+    from mmap import mmap
     from typing import Any
 
     from ..btf.reader import Btf as Reader
     from ..objects.handle import Handle
     from ..verbs import Options as GlobalOptions
+
+    Data = bytes | mmap
 
 HELP = """
 BTF_SRC := { id BTF_ID | prog PROG | map MAP [{key | value | kv | all}] | file FILE }
@@ -39,6 +44,9 @@ NO_BYTES = 251  # -EIO
 BAD_FORMAT = 95  # libbpf's own "format invalid"
 MAX_ROOTS = 16
 SYSFS = "/sys/kernel/btf"
+LARGE = 1 << 20  # bytes of types whose text takes long to make
+MAGIC = (b"\x9f\xeb", b"\xeb\x9f")  # of both byte orders
+CODE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "btf")
 
 Users = dict[int, list[int]]
 
@@ -101,12 +109,30 @@ def show(args: Args) -> Any:
 
 
 class Source:
-    """What to dump: the types, the ids to start from (None: all), and whether the kernel vouches for the types."""
+    """What to dump: the types, the ids to start from (None: all), and whether the kernel vouches for the types.
 
-    def __init__(self, types: Reader, roots: list[int] | None = None, trusted: bool = False) -> None:
-        self.types = types
+    data: of a large file, whose text is kept for the next time. Its types are not read before they are asked for.
+    """
+
+    def __init__(
+        self, types: Reader | None, roots: list[int] | None = None, trusted: bool = False, data: Data | None = None,
+        where: str = "",
+    ) -> None:  # fmt: skip
+        self._types = types
         self.roots = roots
         self.trusted = trusted
+        self.data = data
+        self.where = where
+
+    @property
+    def types(self) -> Reader:
+        """The types. Malformed when the data is not BTF."""
+        if self._types is None:
+            from ..btf.reader import Btf as Reader
+
+            assert self.data is not None, "types, or what they are in"
+            self._types = Reader(self.data, where=self.where)
+        return self._types
 
 
 def from_id(args: Args) -> Source:
@@ -168,7 +194,12 @@ def from_file(args: Args) -> Source:
         from ..objects.btf import vmlinux
 
         over = vmlinux()
-    return Source(read(path, over), trusted=of_kernel and not args.options.base_btf)
+    trusted, data = of_kernel and not args.options.base_btf, contents(path)
+    if over is None and len(data) >= LARGE:
+        return Source(None, trusted=trusted, data=data, where=path)
+    from ..btf.reader import Btf as Reader
+
+    return Source(Reader(data, over, where=path), trusted=trusted)
 
 
 def base(options: GlobalOptions) -> Reader:
@@ -185,8 +216,13 @@ def base(options: GlobalOptions) -> Reader:
 
 def read(path: str, over: Reader | None) -> Reader:
     """The types in a file, over a base if it holds split BTF."""
-    from ..btf.reader import MAGIC
     from ..btf.reader import Btf as Reader
+
+    return Reader(contents(path), over, where=path)
+
+
+def contents(path: str) -> Data:
+    """The BTF in a file: raw, or the .BTF section of an ELF file. Error for anything else."""
     from ..objects.btf import MAX_SIZE
 
     failure = f"failed to load BTF from {path}"
@@ -194,24 +230,36 @@ def read(path: str, over: Reader | None) -> Reader:
         if not os.path.isfile(path) and os.path.exists(path):
             raise Error(f"{failure}: not a regular file", NO_BYTES)
         if not os.path.lexists(path) and os.path.lexists(path.rpartition("#")[0]):
-            return Reader(embedded(path), over, where=path)
+            return embedded(path)
         with open(path, "rb") as file:
-            data: bytes | None = file.read(4)
-            if not data:
+            start = file.read(4)
+            if not start:
                 raise Error(f"{failure}: it is empty", NO_BYTES)
-            if data == b"\x7fELF":
+            if start == b"\x7fELF":
                 from ..elf.btf_section import btf_section
 
-                data = btf_section(file, path)
-            elif data[:2] in MAGIC:
-                data += file.read(MAX_SIZE)
+                data: Data | None = btf_section(file, path)
+            elif start[:2] in MAGIC:
+                data = mapped(file) or start + file.read(MAX_SIZE)
             else:
                 raise Error(f"{failure}: it is neither BTF nor an ELF file", BAD_FORMAT)
     except OSError as error:
         raise KernelError(failure, error.errno or 0) from None
     except ValueError:
         raise Error(f"{failure}: a file name has no NUL character") from None
-    return Reader(embedded(path) if data is None else data, over, where=path)
+    return embedded(path) if data is None else data
+
+
+def mapped(file: BufferedReader) -> Data | None:
+    """The kernel's own BTF, which nobody changes, without a copy (since Linux 6.16); None where that can't be."""
+    if os.path.dirname(os.path.realpath(file.name)) != SYSFS:
+        return None
+    import mmap
+
+    try:
+        return mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+    except (OSError, ValueError):
+        return None
 
 
 def embedded(path: str) -> bytes:
@@ -290,8 +338,24 @@ def dump(args: Args) -> Rendered:
     return Rendered(lambda style, depth: chunks(source, options, style, depth))
 
 
-def chunks(source: Source, options: Options, style: str, depth: int) -> Iterable[str]:
+def chunks(source: Source, options: Options, style: str, depth: int) -> Iterable[str | Encoded]:
     """The text of the dump."""
+    if source.data is not None and not source.roots and not depth:
+        variant = f"{options.format}-{style}-{'sorted' if options.sort else 'unsorted'}-{int(source.trusted)}"
+        return cache.texts(f"btf-{digest(source.data)}-{variant}", lambda: made(source, options, style, depth))
+    return made(source, options, style, depth)
+
+
+def digest(data: Data) -> str:
+    """What a text of these types depends on: the types, and the code that makes it."""
+    from hashlib import sha256
+
+    code = [(entry.name, entry.stat().st_mtime_ns, entry.stat().st_size) for entry in os.scandir(CODE)]
+    return sha256(data).hexdigest()[:32] + sha256(repr(sorted(code)).encode()).hexdigest()[:8]
+
+
+def made(source: Source, options: Options, style: str, depth: int) -> Iterable[str]:
+    """The text, whatever is kept."""
     if options.format == "c":
         from ..btf.c import c_header
 

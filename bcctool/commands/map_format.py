@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 KEY, VALUE = "key", "value"
 DIGIT = "\0"  # a hex digit to be filled in
-MAX_FILLED = 512  # bytes of an element; the digits of larger ones are made element by element
+MAX_FILLED = 128  # bytes of an element; the digits of larger ones are made element by element
 LINE_BYTES, HALF_LINE = 16, 23  # of the plain hex layout: bytes, characters
 MAX_SHORT = 16  # bytes of a key or value that stands on the line of its label
 MAX_PAIR = 24  # bytes of a key and a value that share a line
@@ -144,7 +144,7 @@ class ElementFormat:
         size, stride = self.sizes[source], self.strides[source]
         if row is None:
             return "null"
-        if row.format is None or not self.filled:
+        if row.format is None:
             render = row.render
             self.columns.append(
                 (source, lambda data, n: [render(data, at) for at in range(offset, n * stride, stride)])
