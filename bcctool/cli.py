@@ -126,7 +126,7 @@ class Session:
     def start(self, words: Sequence[str]) -> int:
         """Run what the command line says, once the file of --base-btf is known to be one."""
         if self.options.base_btf is not None:
-            from .commands.btf import base
+            from .commands.btf_dump import base
 
             try:
                 base(self.options)

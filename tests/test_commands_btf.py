@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from elftools.elf.elffile import ELFFile
 
-from bcctool.commands import btf
+from bcctool.commands import btf_show
 from bcctool.errors import KernelError
 from bcctool.kernel import bpf
 from bcctool.objects.map import Map
@@ -29,10 +29,10 @@ Compile = Callable[..., Path]
 def test_users_by_btf_object(fake_kernel: FakeKernel) -> None:  # noqa: F811
     for id, btf_id in ((9, 5), (3, 5), (4, 0), (7, 6)):
         fake_kernel.add(bpf.PROG, id, btf_id=btf_id)
-    assert btf.users(Prog, "prog") == {5: [3, 9], 0: [4], 6: [7]}
+    assert btf_show.users(Prog, "prog") == {5: [3, 9], 0: [4], 6: [7]}
     fake_kernel.error = errno.EPERM
     with pytest.raises(KernelError, match=r"^can't get next map: Operation not permitted$"):
-        btf.users(Map, "map")
+        btf_show.users(Map, "map")
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_users_by_btf_object(fake_kernel: FakeKernel) -> None:  # noqa: F811
     ],
 )
 def test_text_of_the_listing(record: dict[str, Any], text: str) -> None:
-    assert btf.text(record) == text
+    assert btf_show.text(record) == text
 
 
 @pytest.fixture(scope="module")

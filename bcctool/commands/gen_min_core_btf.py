@@ -6,7 +6,7 @@ from ..btf.minimal import minimal
 from ..elf.object import ObjectFile
 from ..errors import GENERIC, Error, KernelError
 from ..verbs import Args
-from .btf import read
+from .btf_dump import read
 from .files import write_whole
 
 TYPE_CHECKING = False

@@ -193,7 +193,7 @@ def _kernel_btf(request: Request, obj: ObjectFile) -> Reader | None:
     ext = obj.btf_ext
     if not request.kernel_btf or ext is None or not any(ext.core_relos(section) for section in ext.sections()):
         return None
-    from .btf import read
+    from .btf_dump import read
 
     return read(request.kernel_btf, None)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bcctool.commands import btf
+from bcctool.commands import btf_dump
 
 from ..conftest import Completed
 
@@ -81,7 +81,7 @@ def test_small_files_are_not_kept(bcctool: Bcctool, home: Path, compile_c: Calla
 
 def test_large_files_that_are_not_sound(bcctool: Bcctool, home: Path, tmp_path: Path) -> None:
     path = tmp_path / "bad"
-    path.write_bytes(VMLINUX.read_bytes()[: 2 * btf.LARGE])
+    path.write_bytes(VMLINUX.read_bytes()[: 2 * btf_dump.LARGE])
     for style in ("", "-j"):
         done = bcctool(*[style] * bool(style), "btf", "dump", "file", path, status=255)
         assert (str(path) in done.stdout + done.stderr)
