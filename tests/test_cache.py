@@ -163,6 +163,6 @@ def test_a_home_that_sudo_left(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     monkeypatch.setattr(os, "geteuid", lambda: 1 + tmp_path.stat().st_uid)
     from pwd import struct_passwd
 
-    ours = struct_passwd(("me", "x", 1, 1, "", "/home/me", "/bin/sh"))
+    ours = struct_passwd(("me", "x", 1, 1, "", "/var/mine", "/bin/sh"))
     monkeypatch.setattr("pwd.getpwuid", lambda uid: ours)
-    assert cache._home() == "/home/me"
+    assert cache._home() == "/var/mine"

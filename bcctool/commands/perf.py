@@ -8,6 +8,7 @@ import os
 from ..errors import KernelError
 from ..escapes import printable
 from ..kernel import bpf, proc, uapi
+from ..objects.holders import PERF_EVENT, processes
 from ..verbs import Args, verb
 
 TYPE_CHECKING = False
@@ -39,7 +40,7 @@ def require_support() -> None:
 
 def rows() -> Iterator[dict[str, Any]]:
     """One record per descriptor with a program; what closes or exits meanwhile is skipped."""
-    for pid in proc.pids():
+    for pid in processes(bpf.LINK, PERF_EVENT):
         for fd, target in proc.descriptors(pid):
             if target in TARGETS:
                 try:

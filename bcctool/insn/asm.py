@@ -52,6 +52,11 @@ def load(dst: int, src: int, off: int) -> bytes:
     return insn(op.LDX | op.MEM | op.DW, dst, src, off)
 
 
+def load32(dst: int, src: int, off: int) -> bytes:
+    """dst = *(u32 *)(src + off)"""
+    return insn(op.LDX | op.MEM | op.W, dst, src, off)
+
+
 def store(dst: int, off: int, src: int) -> bytes:
     """*(u64 *)(dst + off) = src"""
     return insn(op.STX | op.MEM | op.DW, dst, src, off)
@@ -67,6 +72,11 @@ def load_map(dst: int, fd: int) -> bytes:
     return insn(op.LD_IMM64, dst, op.PSEUDO_MAP_FD, imm=fd) + insn(0)
 
 
+def load_function(dst: int, id: int) -> bytes:
+    """dst = the address of a function of the kernel's, by its id in vmlinux BTF (two slots)"""
+    return insn(op.LD_IMM64, dst, op.PSEUDO_BTF_ID, imm=id) + insn(0)
+
+
 def call(helper: int) -> bytes:
     """r0 = helper(r1, …, r5)"""
     return insn(op.CALL, imm=helper)
@@ -80,6 +90,11 @@ def when_zero(register: int, body: bytes) -> bytes:
 def when_set(register: int, body: bytes) -> bytes:
     """if register != 0: body"""
     return insn(op.JMP | op.JEQ | op.K, register, off=len(body) // SLOT) + body
+
+
+def when_equal(register: int, other: int, body: bytes) -> bytes:
+    """if register == other: body"""
+    return insn(op.JMP | op.JNE | op.X, register, other, off=len(body) // SLOT) + body
 
 
 def end(value: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Who holds an object: the processes with a descriptor of it, from /proc/PID/fdinfo (no iterator program needed)."""
+"""Who holds an object: the processes with a descriptor of it, from /proc/PID/fdinfo."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 
 from ..kernel import bpf, proc
 from .handle import LINKS
+from .holders import processes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def owners(kind: str) -> dict[int, list[dict[str, int | str]]]:
     """
     found: dict[int, dict[int, str]] = {}
     own = os.getpid()
-    for pid in sorted(proc.pids()):
+    for pid in processes(kind):
         if pid != own:
             for _, id in held_ids(pid, (kind,)):
                 found.setdefault(id, {})[pid] = ""
