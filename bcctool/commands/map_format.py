@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 KEY, VALUE = "key", "value"
 DIGIT = "\0"  # a hex digit to be filled in
-MAX_FILLED = 128  # bytes of an element; the digits of larger ones are made element by element
+MAX_FILLED = 512  # bytes of an element; the digits of larger ones are made element by element
 LINE_BYTES, HALF_LINE = 16, 23  # of the plain hex layout: bytes, characters
 MAX_SHORT = 16  # bytes of a key or value that stands on the line of its label
 MAX_PAIR = 24  # bytes of a key and a value that share a line
@@ -136,6 +136,9 @@ class ElementFormat:
                 layout(data[at : at + size]) for at in range(offset, n * stride, stride)
             ]))  # fmt: skip
             return "%s"
+        if self.types:
+            self.columns.append((source, _hex_column(layout(b"\xff" * size).replace("f", DIGIT), stride, offset)))
+            return "%s"
         self.digits += [(source, number) for number in range(2 * offset, 2 * (offset + size))]
         return layout(b"\xff" * size).replace("f", DIGIT)
 
@@ -222,6 +225,21 @@ class ElementFormat:
         """The place for the id of the map that is the value."""
         self.columns.append((VALUE, _Fields("=I", 0, 0).column(0)))
         return "%d"
+
+
+def _hex_column(template: str, stride: int, offset: int) -> Column:
+    """The text of the bytes at an offset: DIGITs of the template filled in. What % has to read is shorter then."""
+    record, width = template.encode(), len(template)
+    places = [at for at, char in enumerate(record) if not char]
+
+    def column(data: bytes, n: int) -> Sequence[Any]:
+        digits, out = hexlify(data), bytearray(record * n)
+        for number, place in enumerate(places, 2 * offset):
+            out[place::width] = digits[number :: 2 * stride]
+        text = out.decode()
+        return [text[at : at + width] for at in range(0, n * width, width)]
+
+    return column
 
 
 class _Fields:
