@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import struct
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -30,21 +28,18 @@ def number(type: int, value: int) -> bytes:
     return attribute(type, struct.pack("=I", value))
 
 
-def message(type: int, body: bytes, *attributes: bytes) -> Any:
-    """A decoded message: struct nlmsghdr, the body, the attributes."""
-    layout = {LINK: netlink._ifinfomsg, FILTER: netlink._filter}.get(type, netlink._tcmsg)
+def message(type: int, body: bytes, *attributes: bytes) -> bytes:
+    """struct nlmsghdr, the body, the attributes."""
     data = body + b"".join(attributes)
-    decoded = layout(struct.pack("=IHHII", len(data) + 16, type, 2, 0, 0) + data)
-    decoded.decode()
-    return decoded
+    return struct.pack("=IHHII", len(data) + 16, type, 2, 0, 0) + data
 
 
-def link(index: int, name: bytes, *xdp: bytes) -> Any:
+def link(index: int, name: bytes, *xdp: bytes) -> bytes:
     body = struct.pack("=BxHiII", 0, 1, index, 0, 0)
     return message(LINK, body, attribute(3, name + b"\0"), attribute(99, b"x"), *([nested(43, *xdp)] if xdp else []))
 
 
-def tc(type: int, index: int, handle: int, kind: bytes, *attributes: bytes) -> Any:
+def tc(type: int, index: int, handle: int, kind: bytes, *attributes: bytes) -> bytes:
     return message(type, struct.pack("=BxxxiIII", 0, index, handle, 0, 0), attribute(1, kind + b"\0"), *attributes)
 
 
@@ -52,30 +47,43 @@ class Kernel:
     """A socket that answers from `answers`, by request and device, and notes what it was asked for."""
 
     def __init__(self) -> None:
-        self.answers: dict[tuple[int, int], list[Any]] = {}
+        self.answers: dict[tuple[int, int], list[bytes]] = {}
         self.asked: list[tuple[int, int, int]] = []
         self.interruptions = self.error = 0
+        self.pieces: list[bytes] = []  # to be received
 
-    def bind(self) -> None:
-        pass
+    def connect(self, address: tuple[int, int]) -> None:
+        assert address == (0, 0)
 
-    def register_policy(self, policy: object) -> None:
-        pass
-
-    def nlm_request(self, request: Any, type: int) -> Iterator[Any]:
-        self.asked.append((type, request["index"], request.get("parent", 0)))
+    def send(self, request: bytes) -> None:
+        length, type, flags, sequence, _ = struct.unpack_from("=IHHII", request)
+        index, parent = struct.unpack_from("=4xi4xI", request, 16) if type != GET_LINK else (0, 0)
+        assert (length, flags) == (len(request), 0x301)
+        self.asked.append((type, index, parent))
         if self.error and type != GET_QDISC:
-            raise netlink.exceptions.NetlinkError(self.error)
-        yield from self.answers.get((type, request["index"]), [])
-        if self.interruptions:
-            self.interruptions -= 1
-            raise netlink.exceptions.NetlinkDumpInterrupted
+            failed = message(2, struct.pack("=i", -self.error), request[:16])
+            self.pieces.append(sent(sequence, failed) + sent(sequence, link(9, b"after an error")))
+            return
+        answers = self.answers.get((type, index), [])
+        self.pieces += [b"".join(sent(sequence, answer) for answer in part) for part in (answers[:2], answers[2:])]
+        self.pieces.append(sent(sequence, message(3, bytes(4)), 16 if self.interruptions else 0))
+        self.interruptions -= bool(self.interruptions)
+
+    def recv(self, _: int) -> bytes:
+        return self.pieces.pop(0)
+
+
+def sent(sequence: int, message: bytes, flags: int = 0) -> bytes:
+    """A message as part of an answer, padded."""
+    length, type, known = struct.unpack_from("=IHH", message)
+    header = struct.pack("=IHHII", length, type, known | flags, sequence, 0)
+    return header + message[16:] + bytes(-len(message) % 4)
 
 
 @pytest.fixture
 def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
     kernel = Kernel()
-    monkeypatch.setattr(netlink.nlsocket, "NetlinkSocket", lambda family: kernel)
+    monkeypatch.setattr(netlink, "socket", lambda *_: kernel)
     return kernel
 
 
@@ -100,7 +108,7 @@ def test_xdp_of_devices(kernel: Kernel) -> None:
     ]
 
 
-def bpf_filter(*attributes: bytes, kind: bytes = b"bpf") -> Any:
+def bpf_filter(*attributes: bytes, kind: bytes = b"bpf") -> bytes:
     return tc(FILTER, 2, 1, kind, nested(2, *attributes))
 
 
@@ -176,3 +184,45 @@ def test_a_device_that_is_gone_has_nothing(kernel: Kernel) -> None:
     assert caught.value.status == 255
     with pytest.raises(KernelError, match=r"^can't list network devices: "):
         netlink.Netlink().devices()
+
+
+def test_what_is_left_of_an_answer_is_passed_over(kernel: Kernel) -> None:
+    """After an error the next answer is that to the next question."""
+    kernel.answers[GET_LINK, 0] = [link(1, b"lo")]
+    kernel.error = errno.EBUSY
+    socket = netlink.Netlink()
+    with pytest.raises(KernelError, match="Device or resource busy"):
+        socket.devices()
+    kernel.pieces += [sent(1, link(7, b"late"))]
+    kernel.error = 0
+    assert [device.name for device in socket.devices()] == ["lo"]
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        pytest.param(b"\x10\0\0\0", id="no whole header"),
+        pytest.param(struct.pack("=IHHII", 15, LINK, 2, 1, 0), id="shorter than its header"),
+        pytest.param(struct.pack("=IHHII", 400, LINK, 2, 1, 0) + bytes(40), id="longer than what came"),
+    ],
+)
+def test_a_damaged_answer(kernel: Kernel, piece: bytes) -> None:
+    kernel.pieces = [piece]
+    with pytest.raises(KernelError, match=r"^can't list network devices: "):
+        netlink.Netlink().devices()
+
+
+@pytest.mark.parametrize("length", [0, 3, 0x7FFF])
+def test_damaged_attributes_end_a_message(kernel: Kernel, length: int) -> None:
+    body = struct.pack("=BxHiII", 0, 1, 5, 0, 0)
+    damaged = struct.pack("=HH", length, 43) + b"\x08\0\0\0"
+    kernel.answers[GET_LINK, 0] = [message(LINK, body, attribute(3, b"eth0\0"), damaged)]
+    found = [(device.index, device.name, device.xdp) for device in netlink.Netlink().devices()]
+    assert found == [(5, "eth0", [])]
+
+
+def test_only_what_is_read_is_decoded(kernel: Kernel) -> None:
+    """pyroute2 makes an object of each attribute."""
+    kernel.answers[GET_LINK, 0] = [link(1, b"lo", attribute(2, b"\0"))]
+    (decoded,) = netlink.Netlink()._dump("network devices", GET_LINK, netlink._ifinfomsg)
+    assert [attribute[0] for attribute in decoded["attrs"]] == ["IFLA_IFNAME", "IFLA_XDP"]

@@ -6,6 +6,8 @@ import errno
 import sys
 from importlib.machinery import PathFinder
 from importlib.util import module_from_spec
+from socket import AF_NETLINK, SOCK_CLOEXEC, SOCK_RAW, socket
+from struct import Struct, calcsize
 
 from ..errors import Error, KernelError
 
@@ -17,12 +19,12 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-def _import() -> tuple[Any, Any, Any]:
-    """pyroute2's netlink, netlink.nlsocket and netlink.exceptions, without the rest of the package.
+def _import() -> Any:
+    """pyroute2.netlink, its messages, without the rest of the package.
 
-    Its `__init__` imports each of its forty modules (90 of 120 ms), whichever of them is asked for. A package that has
-    a path but did not run stands in for it while these three are imported; they stay ours alone, so that whoever
-    imports pyroute2 later gets all of it.
+    Its `__init__` imports each of its forty modules (90 of 120 ms), whichever of them is asked for, and its sockets
+    import multiprocessing and run uname(1) (15 ms). A package that has a path but did not run stands in for it while
+    this one is imported; it stays ours alone, so that whoever imports pyroute2 later gets all of it.
     """
     if "pyroute2" not in sys.modules:
         spec = PathFinder.find_spec("pyroute2")
@@ -33,21 +35,24 @@ def _import() -> tuple[Any, Any, Any]:
         spec = None
     try:
         from pyroute2 import netlink
-        from pyroute2.netlink import exceptions, nlsocket
     finally:
         if spec is not None:
             for name in [name for name in sys.modules if name.partition(".")[0] == "pyroute2"]:
                 del sys.modules[name]
-    return netlink, nlsocket, exceptions
+    return netlink
 
 
-netlink, nlsocket, exceptions = _import()
+netlink = _import()
 
+# linux/netlink.h
+NLM_F_REQUEST, NLM_F_DUMP_INTR, NLM_F_DUMP = 1, 16, 0x300
+NLMSG_ERROR, NLMSG_DONE = 2, 3
 NETLINK_ROUTE = 0
-RTM_NEWLINK, RTM_GETLINK = 16, 18
-RTM_NEWQDISC, RTM_GETQDISC = 36, 38
-RTM_NEWTCLASS, RTM_GETTCLASS = 40, 42
-RTM_NEWTFILTER, RTM_GETTFILTER = 44, 46
+HEADER = Struct("=IHHII")  # length, type, flags, sequence number, port
+ATTRIBUTE = Struct("=HH")  # length, type
+TYPE_MASK = 0x3FFF  # above are flags
+ROOM = 1 << 16  # for an answer: the kernel packs no more than 32 KB
+RTM_GETLINK, RTM_GETQDISC, RTM_GETTCLASS, RTM_GETTFILTER = 18, 38, 42, 46
 MAX_TRIES = 5
 
 XDP_ATTACHED_MULTI = 4
@@ -70,7 +75,7 @@ def _layout(base: Any, *attributes: tuple[int, str, str], **body: Any) -> Any:
     A type is one of pyroute2's, or a name in `body`. pyroute2's own classes know no TCA_BPF_ID, and decode ten times
     as much.
     """
-    return type(base)(base.__name__, (base,), {"nla_map": attributes, "prefix": "", **body})
+    return type(base)(base.__name__, (base,), {"__slots__": (), "nla_map": attributes, "prefix": "", **body})
 
 
 _xdp = _layout(
@@ -144,13 +149,11 @@ class Netlink:
 
     def __init__(self) -> None:
         try:
-            self._socket = nlsocket.NetlinkSocket(NETLINK_ROUTE)
-            self._socket.bind()
+            self._socket = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE)
+            self._socket.connect((0, 0))  # from now on only the kernel can send us something
         except OSError as error:
             raise KernelError("can't open a netlink socket", error.errno or 0, status=255) from None
-        self._socket.register_policy(
-            {RTM_NEWLINK: _ifinfomsg, RTM_NEWQDISC: _tcmsg, RTM_NEWTCLASS: _tcmsg, RTM_NEWTFILTER: _filter}
-        )
+        self._sequence = 0
         self._qdiscs: dict[int, list[tuple[int, str]]] | None = None
 
     def __enter__(self) -> Self:
@@ -203,17 +206,66 @@ class Netlink:
             message["index"] = index
             if parent:
                 message["parent"] = parent
-            found = []
             try:
-                found.extend(self._socket.nlm_request(message, type))
-            except exceptions.NetlinkDumpInterrupted:  # comes behind all answers
-                continue
-            except exceptions.NetlinkError as error:
-                if index and error.code in _GONE:
+                found, whole = self._ask(message, type)
+            except OSError as error:
+                if index and error.errno in _GONE:
                     return []
-                raise KernelError(f"can't list {what}", error.code, status=255) from None
-            break
+                raise KernelError(f"can't list {what}", error.errno or 0, status=255) from None
+            if whole:
+                break
         return found  # of a network that never rests, what there was
+
+    def _ask(self, request: Any, type: int) -> tuple[list[Any], bool]:
+        """The decoded answers to a request for a dump; whether nothing changed meanwhile. OSError: the kernel's no."""
+        self._sequence += 1
+        request["header"] |= {"type": type, "flags": NLM_F_REQUEST | NLM_F_DUMP, "sequence_number": self._sequence}
+        request.encode()
+        self._socket.send(request.data)
+        layout, found, changed = request.__class__, [], 0
+        while True:
+            for kind, flags, sequence, data in _messages(self._socket.recv(ROOM)):
+                if sequence != self._sequence:  # what is left of an answer that ended with an error
+                    continue
+                changed |= flags & NLM_F_DUMP_INTR
+                if kind not in (NLMSG_ERROR, NLMSG_DONE):
+                    found.append(_decoded(data, layout))
+                    continue
+                number = int.from_bytes(data[HEADER.size : HEADER.size + 4], sys.byteorder, signed=True)
+                if number:
+                    raise OSError(-number, "")
+                return found, not changed
+
+
+def _messages(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
+    """(type, flags, sequence number, all of it) of the messages that came in one piece. OSError: they are damaged."""
+    offset = 0
+    while offset < len(data):
+        size = len(data) - offset
+        length, type, flags, sequence, _ = HEADER.unpack_from(data, offset) if size >= HEADER.size else (0,) * 5
+        if not HEADER.size <= length <= size:
+            raise OSError(errno.EBADMSG, "")
+        yield type, flags, sequence, data[offset : offset + length]
+        offset += length + 3 & ~3
+
+
+def _decoded(data: bytes, layout: Any) -> Any:
+    """A message of pyroute2's, of the attributes in its layout: it makes an object of each, and a device has sixty."""
+    start = HEADER.size + sum(calcsize(format) for _, format in layout.fields)
+    wanted = {row[0] for row in layout.nla_map}
+    kept = bytearray(data[:start])
+    while start + ATTRIBUTE.size <= len(data):
+        length, type = ATTRIBUTE.unpack_from(data, start)
+        if not ATTRIBUTE.size <= length <= len(data) - start:
+            break
+        end = start + length + 3 & ~3
+        if type & TYPE_MASK in wanted:
+            kept += data[start:end]
+        start = end
+    kept[:4] = len(kept).to_bytes(4, sys.byteorder)
+    message = layout(kept)
+    message.decode()
+    return message
 
 
 def _text(message: Any, attribute: str) -> str | None:
