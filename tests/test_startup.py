@@ -61,6 +61,15 @@ def test_a_listing_imports_its_own_family_only() -> None:
     assert {name for name in families if f"bcctool.commands.{name}" in modules} == {"prog"}
 
 
+def test_what_many_processes_need_is_imported_for_them_only() -> None:
+    look = "from bcctool.kernel import proc\nproc.pids = lambda: iter(range({count}))\n"
+    look += "from bcctool.objects.holders import processes\nprocesses('prog')"
+    assert "bcctool.objects.open_files" not in imported(look.format(count=20))
+    modules = imported(look.format(count=2000))
+    assert "bcctool.objects.open_files" in modules
+    assert not modules & set(FORBIDDEN)
+
+
 @pytest.mark.parametrize("module", FORBIDDEN)
 def test_a_slow_import_is_noticed(module: str) -> None:
     assert module in imported(f"import {module}")
