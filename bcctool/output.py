@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 INDENT = "    "
 _FLUSH_AT = 1 << 16
+_NO_SENDFILE = (errno.EINVAL, errno.ENOSYS, None)  # to what is appended to, on some file systems, to no file at all
 
 
 class Rendered:
@@ -92,8 +93,8 @@ class Output:
         try:
             while offset < chunk.size:
                 offset += os.sendfile(self._stream.fileno(), chunk.fd, offset, chunk.size - offset)
-        except (OSError, AttributeError) as error:
-            if getattr(error, "errno", errno.EINVAL) not in (errno.EINVAL, errno.ENOSYS):
+        except OSError as error:
+            if error.errno not in _NO_SENDFILE:
                 raise
             while offset < chunk.size and (data := os.pread(chunk.fd, min(_FLUSH_AT, chunk.size - offset), offset)):
                 self._stream.write(data)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 
 from bcctool.errors import Error
 from bcctool.escapes import printable, quote
-from bcctool.output import Output, Rendered, dumps, render
+from bcctool.output import Encoded, Output, Rendered, dumps, render
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64) | st.text(),
@@ -96,3 +98,39 @@ def test_rendered_writes_itself() -> None:
 
 def test_invalid_unicode_is_replaced() -> None:
     assert json.loads(rendered({"a": "\udcff"}, "json")[0]) == {"a": "?"}
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Iterator[Encoded]:
+    """An encoded chunk of 300,000 bytes, with what is no part of it behind."""
+    (tmp_path / "kept").write_bytes(b"0123456789" * 30_000 + b"trailer")
+    fd = os.open(tmp_path / "kept", os.O_RDONLY)
+    yield Encoded(fd, 300_000)
+    os.close(fd)
+
+
+@pytest.mark.parametrize("mode", ["wb", "ab"])
+def test_encoded_chunks_go_to_files(mode: str, kept: Encoded, tmp_path: Path) -> None:
+    """Also to one that is appended to, for which the kernel has no sendfile."""
+    with open(tmp_path / "out", mode) as stream:
+        out = Output("plain", stream)
+        render(Rendered(lambda style, depth: ["before ", kept, " after"]), None, out)
+        out.flush()
+    data = (tmp_path / "out").read_bytes()
+    assert data == b"before " + b"0123456789" * 30_000 + b" after"
+    assert out.written == len(data)
+
+
+def test_encoded_chunks_go_into_memory(kept: Encoded) -> None:
+    stream = io.BytesIO()
+    out = Output("plain", stream)
+    out.write("before ")
+    out.send(kept)
+    assert stream.getvalue() == b"before " + b"0123456789" * 30_000
+
+
+def test_encoded_chunks_for_nobody(kept: Encoded) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "wb") as stream, pytest.raises(BrokenPipeError):
+        Output("plain", stream).send(kept)
