@@ -201,10 +201,11 @@ class _Keeper:
 
 
 def _shrink(base: str) -> None:
-    """Remove the texts that were not used for longest until the others fit."""
-    left = MAX_TEXTS
+    """Remove the texts that were not used for longest until the others fit, and what runs that were killed have left."""
+    left, abandoned = MAX_TEXTS, time.time() - _ABANDONED_S
     for entry in sorted(os.scandir(base), key=lambda entry: -entry.stat().st_mtime):
         if entry.name.startswith(_TEXT):
             left -= entry.stat().st_size
-            if left < 0:
-                os.unlink(entry.path)
+        old = entry.name.startswith(_PARTIAL) and entry.is_file() and entry.stat().st_mtime < abandoned
+        if old or (entry.name.startswith(_TEXT) and left < 0):
+            os.unlink(entry.path)

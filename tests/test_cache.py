@@ -139,6 +139,19 @@ def test_the_oldest_go(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not (home / "text-huge").exists()
 
 
+def test_what_killed_runs_have_left_goes(home: Path) -> None:
+    read(cache.texts("a", lambda: TEXT))
+    for name, age in (("old", 1), ("new", None)):
+        (home / f".partial-{name}").write_text("half")
+        if age:
+            os.utime(home / f".partial-{name}", (age, age))
+    (home / ".partial-directory").mkdir()
+    os.utime(home / ".partial-directory", (1, 1))  # of another kind, which looks after its own
+    read(cache.texts("b", lambda: TEXT))
+    names = {entry.name for entry in home.iterdir()}
+    assert names == {"text-a", "text-b", ".partial-new", ".partial-directory"}
+
+
 def test_many_at_once(home: Path) -> None:
     script = f"""
 import os, sys; sys.path.insert(0, {str(ROOT)!r})
