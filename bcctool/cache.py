@@ -201,7 +201,7 @@ class _Keeper:
 
 
 def _shrink(base: str) -> None:
-    """Remove the texts that were not used for longest until the others fit, and what runs that were killed have left."""
+    """Remove the texts that were not used for longest until the others fit, and what killed runs have left."""
     left, abandoned = MAX_TEXTS, time.time() - _ABANDONED_S
     for entry in sorted(os.scandir(base), key=lambda entry: -entry.stat().st_mtime):
         if entry.name.startswith(_TEXT):
