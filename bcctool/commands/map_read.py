@@ -34,6 +34,7 @@ CHUNK = 1 << 21
 MAX_ELEMENT = 64 << 20  # bytes of text
 MAX_SHOWN = 40  # characters of bad input in an error
 _STRING = r'"(?:[^"\\]|\\.)*"'
+_STRING_OR_HEX = re.compile(rf"{_STRING}|\b0x[0-9a-f]+\b")
 # What the conversions of a template may have become.
 _CONVERSIONS = {"%d": r"-?\d+", "%s": rf"(?:{_STRING}|-?\d+|true|false|\[(?:[^\[\]{{}}\"]|{_STRING})*\])", "%%": "%"}
 
@@ -223,7 +224,7 @@ class _Json(_Reader):
         return text
 
     def one_by_one(self, last: bool) -> Iterator[Batch]:
-        text, at = self.pending.decode("utf-8", "surrogateescape"), 0
+        text, at = _STRING_OR_HEX.sub(_quoted, self.pending.decode("utf-8", "surrogateescape")), 0
         keys, values, n = bytearray(), bytearray(), 0
         while at < len(text):
             if text[at] in " \t\r\n,[":
@@ -277,6 +278,11 @@ class _Json(_Reader):
             return encode_text(codec.types, codec.type_id, value, source)
         except Error as error:
             raise self.error(error.message) from None
+
+
+def _quoted(match: re.Match[str]) -> str:
+    """Plain text by BTF has some numbers in bare hex."""
+    return match[0] if match[0][0] == '"' else f'"{match[0]}"'
 
 
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -20,8 +20,9 @@ from bcctool.errors import Error
 from bcctool.kernel import libbpf
 from bcctool.objects import map_batches
 from bcctool.objects.map import Map
+from bcctool.objects.prog import Prog
 
-from ..conftest import BCCTOOL, Completed, Sandbox, run
+from ..conftest import BCCTOOL, ROOT, Completed, Sandbox, run
 
 Compile = Callable[..., Path]
 Bcctool = Callable[..., Completed]
@@ -135,6 +136,94 @@ def test_a_dump_with_types_comes_back(
     assert entries(map_) != before
     sandbox.bcctool("map", "load", "pinned", f"/sys/fs/bpf/m/{name}", "-", input=text)
     assert entries(map_) == before
+
+
+@pytest.fixture
+def shapes(sandbox: Sandbox, compile_c: Compile) -> Iterator[tuple[Sandbox, Map, Map]]:
+    """A sandbox, and the maps `numbers` and `shapes` of map_shapes.c, filled with what BTF tells all of."""
+    obj = compile_c("map_shapes.c", "-g")
+    sandbox.bcctool("prog", "load", obj, "/sys/fs/bpf/p", "pinmaps", "/sys/fs/bpf/m")
+    maps = []
+    for name in ("numbers", "shapes"):
+        shown = sandbox.bcctool("-j", "map", "show", "pinned", f"/sys/fs/bpf/m/{name}").stdout
+        maps.append(Map.from_id(int(shown.partition('"id":')[2].partition(",")[0])))
+    for number in range(200):
+        maps[0][number] = {"a": number << 40, "b": -number, "c": number, "d": 7}
+        maps[1][number] = {
+            "a": number, "b": -5, "c": 6, "d": 7, "bits": -16 + number % 32, "rest": number, "kind": "SOME",
+            "pointer": number << 50, "text": "a]}" if number % 2 else "", "bytes": [1, 2, 255], "yes": bool(number % 2),
+            "grid": [[1, 2], [3, number]], "low": -(1 << 63) + number,
+        }  # fmt: skip
+    yield sandbox, maps[0], maps[1]
+    for map_ in maps:
+        map_.close()
+
+
+@pytest.mark.parametrize("style", STYLES, ids=lambda style: "".join(style) or "plain")
+@pytest.mark.parametrize("name", ["numbers", "shapes"])
+def test_all_shapes_of_values_come_back(name: str, style: tuple[str, ...], shapes: tuple[Sandbox, Map, Map]) -> None:
+    sandbox, numbers, others = shapes
+    map_ = others if name == "shapes" else numbers
+    before = entries(map_)
+    assert len(before) == 200
+    text = sandbox.bcctool(*style, "map", "dump", "pinned", f"/sys/fs/bpf/m/{name}").stdout
+    sandbox.bcctool("map", "clear", "pinned", f"/sys/fs/bpf/m/{name}")
+    sandbox.bcctool("map", "load", "pinned", f"/sys/fs/bpf/m/{name}", "-", input=text)
+    assert entries(map_) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "style", "old", "new", "error"),
+    [
+        ("numbers", (), '"b": -77,', '"b": -77, "junk": 1,', "no member 'junk' in struct numbers"),
+        ("numbers", (), '"d": 7', '"d": 70000', "value.d: 70000 is out of range"),
+        ("numbers", (), '"d": 7', '"d": x', "no JSON"),
+        ("numbers", ("-j",), '"d":7', '"d":x', "no JSON"),
+        ("shapes", (), '"kind": "SOME"', '"kind": "OTHER"', "value.kind: 'OTHER' is no enumerator of enum kind"),
+        ("shapes", (), '"yes": true', '"yes": "zz"', "value.yes: 'zz' is no number"),
+    ],
+)
+def test_values_that_are_none(
+    name: str, style: tuple[str, ...], old: str, new: str, error: str, shapes: tuple[Sandbox, Map, Map]
+) -> None:
+    sandbox = shapes[0]
+    text = sandbox.bcctool(*style, "map", "dump", "pinned", f"/sys/fs/bpf/m/{name}").stdout
+    assert old in text
+    words = ("map", "load", "pinned", f"/sys/fs/bpf/m/{name}", "-")
+    done = sandbox.bcctool(*words, status=255, input=text.replace(old, new, 1))
+    assert error in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_digits_that_are_none() -> None:
+    lines = [f"key: {number:02x} 00 00 00  value: 01 00 00 00\n" for number in range(200)]
+    with Map.create("hash", 4, 4, 300) as map_:
+        with pytest.raises(Error, match="element 100: error parsing byte: 0g"):
+            load(map_, "".join([*lines[:99], lines[99].replace("63 00", "63 0g"), *lines[100:]]))
+        for blank in (" 1", "1 "):  # of the same width, and no less right
+            load(map_, "".join([*lines[:99], lines[99].replace("63 00", f"63 {blank}"), *lines[100:]]))
+            assert map_.lookup(b"\x63\1\0\0") == b"\1\0\0\0"
+            assert len(map_) == 200
+
+
+def test_devices_with_programs(shapes: tuple[Sandbox, Map, Map]) -> None:
+    sandbox = shapes[0]
+    words = "type devmap key 4 value 8 entries 4 name d"
+    sandbox.bcctool("map", "create", "/sys/fs/bpf/d", *words.split())
+    with Prog.from_id(int(sandbox.bcctool("prog", "show", "pinned", "/sys/fs/bpf/p").stdout.partition(":")[0])) as prog:
+        script = (
+            f"from bcctool.objects.map import Map\nfrom bcctool.objects.prog import Prog\n"
+            f"prog, map_ = Prog.from_id({prog.id}), Map.from_pin('/sys/fs/bpf/d')\n"
+            "map_.update(bytes((1, 0, 0, 0)), (1).to_bytes(4, 'little') + prog.fd.to_bytes(4, 'little'))\n"
+        )
+        sandbox.run(sys.executable, "-c", script, env={"PYTHONPATH": str(ROOT)})
+        for style in STYLES:
+            text = sandbox.bcctool(*style, "map", "dump", "pinned", "/sys/fs/bpf/d").stdout
+            sandbox.bcctool("map", "clear", "pinned", "/sys/fs/bpf/d")
+            sandbox.bcctool("map", "load", "pinned", "/sys/fs/bpf/d", "-", input=text)
+            assert sandbox.bcctool(*style, "map", "dump", "pinned", "/sys/fs/bpf/d").stdout == text
+        raw = sandbox.bcctool("map", "lookup", "pinned", "/sys/fs/bpf/d", "key", "1", "0", "0", "0").stdout
+        assert bytes.fromhex(raw.partition("value: ")[2])[4:] == prog.id.to_bytes(4, "little")
 
 
 def test_maps_that_refer_to_others(typed: tuple[Sandbox, Callable[[str], Map]]) -> None:
