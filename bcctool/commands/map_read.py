@@ -34,6 +34,7 @@ CHUNK = 1 << 21
 MAX_ELEMENT = 64 << 20  # bytes of text
 MAX_SHOWN = 40  # characters of bad input in an error
 _STRING = r'"(?:[^"\\]|\\.)*"'
+_STRING_OR_BRACE = re.compile(rf"{_STRING}|[{{}}]")
 _STRING_OR_HEX = re.compile(rf"{_STRING}|\b0x[0-9a-f]+\b")
 # What the conversions of a template may have become.
 _CONVERSIONS = {"%d": r"-?\d+", "%s": rf"(?:{_STRING}|-?\d+|true|false|\[(?:[^\[\]{{}}\"]|{_STRING})*\])", "%%": "%"}
@@ -224,7 +225,7 @@ class _Json(_Reader):
         return text
 
     def one_by_one(self, last: bool) -> Iterator[Batch]:
-        text, at = _STRING_OR_HEX.sub(_quoted, self.pending.decode("utf-8", "surrogateescape")), 0
+        text, at = self.pending.decode("utf-8", "surrogateescape"), 0
         keys, values, n = bytearray(), bytearray(), 0
         while at < len(text):
             if text[at] in " \t\r\n,[":
@@ -234,7 +235,7 @@ class _Json(_Reader):
                 at = len(text)
                 break
             try:
-                element, end = self.decoder.raw_decode(text, at)
+                element, end = self.decode(text, at)
             except json.JSONDecodeError as error:
                 if last:
                     raise self.error(f"no JSON: {error.msg}: {text[at : at + MAX_SHOWN]!r}") from None
@@ -246,6 +247,16 @@ class _Json(_Reader):
         self.pending = text[at:].encode("utf-8", "surrogateescape")
         if n:
             yield keys, values, n
+
+    def decode(self, text: str, at: int) -> tuple[Any, int]:
+        """The value that begins somewhere in a text, and where it ends. JSONDecodeError if it is none, or not whole."""
+        try:
+            return self.decoder.raw_decode(text, at)
+        except json.JSONDecodeError:
+            end = _end(text, at)
+            if "0x" not in text[at:end]:
+                raise
+            return self.decoder.decode(_STRING_OR_HEX.sub(_quoted, text[at:end])), end
 
     def element(self, element: Any) -> tuple[bytes, bytes] | None:
         """Key and value of an element, None for one that a dump could not read."""
@@ -278,6 +289,16 @@ class _Json(_Reader):
             return encode_text(codec.types, codec.type_id, value, source)
         except Error as error:
             raise self.error(error.message) from None
+
+
+def _end(text: str, at: int) -> int:
+    """Where an object ends that begins somewhere in a text; where it begins if it is not whole."""
+    depth = 0
+    for match in _STRING_OR_BRACE.finditer(text, at):
+        depth += {"{": 1, "}": -1}.get(match[0], 0)
+        if not depth:
+            return match.end()
+    return at
 
 
 def _quoted(match: re.Match[str]) -> str:
