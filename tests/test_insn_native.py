@@ -103,7 +103,7 @@ def test_unknown_machine() -> None:
 
 def test_no_libllvm_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native, "_mapped", list)
-    monkeypatch.setattr(native, "_DIRECTORIES", ("/nonexistent",))
+    monkeypatch.setattr(native, "_ROOTS", ("/nonexistent",))
     with pytest.raises(Error, match=r"no libLLVM found.*libllvm14.*python3-bpfcc"):
         NativeDisassembler("x86_64")
 
@@ -118,8 +118,17 @@ def test_the_newest_library_is_tried_first(monkeypatch: pytest.MonkeyPatch, tmp_
     newest_first = ["libLLVM.so.19.1", "libLLVM-15.so", "libLLVM-14.0.6.so.1", "libLLVM-9.so.1", "libLLVM.so"]
     for name in (*sorted(newest_first), "libLLVMCore.a", "libclang.so.99"):
         (tmp_path / name).touch()
-    monkeypatch.setattr(native, "_DIRECTORIES", (str(tmp_path), "/nonexistent"))
+    monkeypatch.setattr(native, "_ROOTS", (str(tmp_path), "/nonexistent"))
     assert [Path(path).name for path in native._installed()] == newest_first
+
+
+def test_where_libraries_are_looked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Debian, Fedora and LLVM's own packages; nothing that costs the import of a matcher."""
+    for number, folder in enumerate((".", "riscv64-linux-gnu", "llvm-19/lib", "llvm19/lib64", "python3", "llvm-9")):
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        (tmp_path / folder / f"libLLVM-{number}.so").touch()
+    monkeypatch.setattr(native, "_ROOTS", (str(tmp_path),))
+    assert [Path(path).name for path in native._installed()] == [f"libLLVM-{number}.so" for number in (3, 2, 1, 0)]
 
 
 ROOT = Path(__file__).parent.parent

@@ -22,7 +22,7 @@ _MACHINES = {
     "ppc64le": ("PowerPC", b"", 4),
 }
 _TARGET_PARTS = ("TargetInfo", "TargetMC", "Disassembler")
-_DIRECTORIES = ("/usr/lib/*-linux-gnu*", "/usr/lib64", "/usr/lib", "/usr/lib/llvm*/lib", "/usr/lib64/llvm*/lib*")
+_ROOTS = ("/usr/lib64", "/usr/lib")
 _TEXT_SIZE = 256
 
 _SYMBOL_LOOKUP = ctypes.CFUNCTYPE(
@@ -163,11 +163,25 @@ def _mapped() -> list[str]:
 
 
 def _installed() -> list[str]:
-    """The paths of every libLLVM in the usual places, newest version first."""
-    from glob import glob
+    """The paths of every libLLVM in ROOT, ROOT/*-linux-gnu* and ROOT/llvm*/lib*, newest version first."""
+    found = []
+    for root in _ROOTS:
+        folders = [root]
+        for name in sorted(_names(root)):
+            if "-linux-gnu" in name:
+                folders.append(f"{root}/{name}")
+            elif name.startswith("llvm"):
+                folders += [f"{root}/{name}/lib", f"{root}/{name}/lib64"]
+        for folder in folders:
+            found += [f"{folder}/{name}" for name in _names(folder) if name.startswith("libLLVM") and ".so" in name]
+    return sorted(found, key=_version, reverse=True)
 
-    paths = [path for directory in _DIRECTORIES for path in glob(f"{directory}/libLLVM*.so*")]
-    return sorted(paths, key=_version, reverse=True)
+
+def _names(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:  # most are not there
+        return []
 
 
 def _version(path: str) -> tuple[int, ...]:
