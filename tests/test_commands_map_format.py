@@ -10,9 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from bcctool.btf.layout import BOOL, SIGNED
 from bcctool.btf.python import decode
 from bcctool.btf.reader import Btf
+from bcctool.btf.values import Row
 from bcctool.commands.map_format import MAX_FILLED, ElementFormat, Types, hex_array, hex_lines
 from bcctool.elf.object import ObjectFile
 from bcctool.errors import Malformed
@@ -21,6 +25,7 @@ from bcctool.objects.map import Map
 from bcctool.output import dumps
 
 from .fake_kernel import FakeKernel, fake_kernel  # noqa: F401  (a fixture)
+from .test_btf_blobs import Blob
 from .test_objects_map import TYPE
 
 CPUS = 3
@@ -219,3 +224,67 @@ def test_unreadable_by_btf_is_an_element_too(make: Callable[..., Map], types: Bt
             element = {"key": key, "value": {"error": "No such file or directory"}}
             found = ElementFormat(map_, style, 1, Types(map_)).unreadable(struct.pack("I", 7), errno.ENOENT)
             assert found == dumps(element, style != "json", 1)
+
+
+MEMBERS = ("u8", "s16", "u32", "s64", "u64", "bool", "enum", "char[4]", "u16[3]")
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    members=st.lists(st.sampled_from(MEMBERS), max_size=12),
+    n=st.integers(1, 9),
+    seed=st.integers(0, 1 << 32),
+    style=st.sampled_from(STYLES),
+    type=st.sampled_from(["hash", "percpu_hash"]),
+)  # fmt: skip
+def test_the_quick_ways_write_what_the_general_ones_do(
+    members: list[str],
+    n: int,
+    seed: int,
+    style: str,
+    type: str,
+    make: Callable[..., Map],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Structs at random: in bulk, one by one, with each value rendered and the digits of each element by themselves."""
+    btf, id, size = random_struct(members)
+    monkeypatch.setattr(Map, "types", lambda self: btf)
+    chance = random.Random(seed)
+    key_id = btf.find("u32") or 0
+    with make(type, 4, size, btf_key_type_id=key_id, btf_value_type_id=id) as map_:
+        keys = [chance.randbytes(4) for _ in range(n)]
+        values = [chance.randbytes(map_.value_bytes) for _ in range(n)]
+        quick = ElementFormat(map_, style, 1, Types(map_))
+        bulk = quick.elements(b"".join(keys), b"".join(values), n)
+        assert bulk == ",".join([quick.elements(key, value, 1) for key, value in zip(keys, values, strict=True)])
+        with monkeypatch.context() as general:
+            general.setattr("bcctool.commands.map_format.MAX_FILLED", 0)
+            general.setattr(Types, "row", rendered)
+            slow = ElementFormat(map_, style, 1, Types(map_))
+            assert not slow.filled
+            assert slow.elements(b"".join(keys), b"".join(values), n) == bulk
+
+
+def rendered(types: Types, *words: Any, row: Callable[..., Row | None] = Types.row) -> Row | None:
+    """A row whose values are rendered one by one, whatever they are."""
+    found = row(types, *words)
+    if found:
+        found.format = None
+    return found
+
+
+def random_struct(members: list[str]) -> tuple[Btf, int, int]:
+    """A struct with members of these types side by side: (BTF, id, size)."""
+    blob = Blob("<")
+    numbers = {"u8": (1, 0), "u16": (2, 0), "s16": (2, SIGNED), "u32": (4, 0), "s64": (8, SIGNED), "u64": (8, 0)}
+    made = {name: (blob.number(name, size, encoding), size) for name, (size, encoding) in numbers.items()}
+    made["bool"] = blob.number("_Bool", 1, BOOL), 1
+    made["enum"] = blob.enum("some", 4, ("ZERO", 0), ("FIVE", 5)), 4
+    made["char[4]"] = blob.array(blob.number("char", 1, SIGNED), 4), 4
+    made["u16[3]"] = blob.array(made["u16"][0], 3), 6
+    rows, at = [], 0
+    for number, name in enumerate(members):
+        rows.append((f"member_{number}", made[name][0], at * 8))
+        at += made[name][1]
+    id = blob.struct("random", max(at, 1), *rows)
+    return blob.btf(), id, max(at, 1)
