@@ -68,7 +68,6 @@ def parse_options(argv: Sequence[str], options: Options | None = None) -> tuple[
     while rest and not options.help and not _is_start(words):
         word = rest.pop(0)
         if word == "--":
-            words += rest
             break
         if word.startswith("--"):
             name, equals, value = word.partition("=")
@@ -83,7 +82,7 @@ def parse_options(argv: Sequence[str], options: Options | None = None) -> tuple[
                 letters = _set(options, row, letters[1:], rest, f"-{letters[0]}")
         else:
             words.append(word)
-    return options, words + (rest if _is_start(words) else [])
+    return options, words + rest
 
 
 def _is_start(words: Sequence[str]) -> bool:

@@ -26,6 +26,23 @@ from .conftest import BCCTOOL
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        (["-j", "bcc", "run", "tool", "-x", "--long", "-h"], ["bcc", "run", "tool", "-x", "--long", "-h"]),
+        (["bc", "r", "tool", "--", "-j"], ["bc", "r", "tool", "--", "-j"]),
+        (["--", "bcc", "run", "tool", "-j"], ["bcc", "run", "tool", "-j"]),
+        (["--", "bcc", "run", "tool"], ["bcc", "run", "tool"]),
+        (["bcc", "list", "pid", "-j"], ["bcc", "list", "pid"]),
+        (["b", "run", "tool", "-j"], ["b", "run", "tool"]),  # `b` is `batch`
+    ],
+)
+def test_what_follows_a_tool_is_its_own(argv: list[str], expected: list[str]) -> None:
+    options, words = parse_options(argv)
+    assert words == expected
+    assert options.json == (argv.count("-j") > expected.count("-j"))
+
+
 def test_options_stand_anywhere_and_may_be_bundled_or_cut() -> None:
     options, words = parse_options(["prog", "-jf", "show", "--p", "--", "-j"])
     assert (options.json, options.pretty, options.bpffs, options.debug) == (True, True, True, False)

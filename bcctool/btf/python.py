@@ -65,20 +65,19 @@ def encode(btf: Btf, type_id: int, value: Any, where: str = "value") -> bytes:
     Struct members that are not given are zero. Raises Error for a value that does not fit; it names the
     place, which starts with `where`.
     """
-    size = btf.size_of(type_id)
-    if size > MAX_ENCODED:
-        raise Error(f"a value of {size} bytes is too large, the limit is {MAX_ENCODED}")
-    writer = _Writer(btf, size)
-    writer.put(type_id, 0, value, where)
-    return bytes(writer.data)
+    return _encoded(_Writer, btf, type_id, value, where)
 
 
 def encode_text(btf: Btf, type_id: int, value: Any, where: str = "value") -> bytes:
     """The bytes of a value as btf.values writes it as JSON: like `encode`, and numbers may be text, as "0x2a"."""
+    return _encoded(_TextWriter, btf, type_id, value, where)
+
+
+def _encoded(kind: type[_Writer], btf: Btf, type_id: int, value: Any, where: str) -> bytes:
     size = btf.size_of(type_id)
     if size > MAX_ENCODED:
         raise Error(f"a value of {size} bytes is too large, the limit is {MAX_ENCODED}")
-    writer = _TextWriter(btf, size)
+    writer = kind(btf, size)
     writer.put(type_id, 0, value, where)
     return bytes(writer.data)
 

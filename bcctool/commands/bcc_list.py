@@ -77,12 +77,13 @@ class Links:
 def process(pid: int, links: Links) -> Record | None:
     """The record of a process, None when it has nothing or is gone."""
     held: dict[str, set[int]] = {bpf.PROG: set(), bpf.MAP: set(), bpf.LINK: set()}
-    for kind, id in held_ids(pid, held):
+    descriptors = list(proc.descriptors(pid))
+    for kind, id in held_ids(pid, held, descriptors):
         held[kind].add(id)
-    events = list(perf_events(pid))
+    events = list(perf_events(pid, descriptors))
     if not events and not any(held.values()):
         return None
-    attached = {id: list(places) for id, places in links.places.items()}
+    attached: Places = {}
     for event in events:
         attached.setdefault(event["prog_id"], []).append(f"{event['fd_type']} {perf.place(event)}")
     own_links = [links.records[id] for id in sorted(held[bpf.LINK]) if id in links.records]
@@ -94,16 +95,16 @@ def process(pid: int, links: Links) -> Record | None:
         "pid": pid,
         "comm": comm,
         "cmdline": proc.cmdline(pid)[:MAX_WORDS],
-        "progs": list(rows(Prog, progs, attached)),
-        "maps": list(rows(Map, held[bpf.MAP], {})),
+        "progs": list(rows(Prog, progs, (links.places, attached))),
+        "maps": list(rows(Map, held[bpf.MAP], ())),
         "links": own_links,
         "perf_events": events,
     }
 
 
-def perf_events(pid: int) -> Iterator[Record]:
-    """The perf events with programs that a process has, as `perf show` has them."""
-    for fd, target in proc.descriptors(pid):
+def perf_events(pid: int, descriptors: Iterable[tuple[str, str]]) -> Iterator[Record]:
+    """The perf events with programs among the descriptors of a process, as `perf show` has them."""
+    for fd, target in descriptors:
         if target in perf.TARGETS and target not in perf.LINK_TARGETS:
             try:
                 record = perf.describe(pid, int(fd), *bpf.task_fd_query(pid, int(fd)))
@@ -113,7 +114,7 @@ def perf_events(pid: int) -> Iterator[Record]:
             yield record
 
 
-def rows(kind: type[Prog] | type[Map], ids: Iterable[int], places: Places) -> Iterator[Record]:
+def rows(kind: type[Prog] | type[Map], ids: Iterable[int], places: Iterable[Places]) -> Iterator[Record]:
     """The records of programs or maps; those that are gone are left out."""
     for id in sorted(ids):
         try:
@@ -125,7 +126,7 @@ def rows(kind: type[Prog] | type[Map], ids: Iterable[int], places: Places) -> It
             name = handle.full_name if isinstance(handle, Prog) else handle.name
             record |= {"name": name} if name else {}
             if isinstance(handle, Prog):
-                record["attached"] = list(dict.fromkeys(places.get(id, ())))
+                record["attached"] = list(dict.fromkeys(place for known in places for place in known.get(id, ())))
             else:
                 info = handle.info
                 record |= {"bytes_key": info.key_size, "bytes_value": info.value_size, "max_entries": info.max_entries}

@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 
+from ..companion import TRACEBACK
 from ..errors import Error
 from ..kernel import proc
 from ..verbs import Args
@@ -30,7 +31,7 @@ def run(args: Args) -> None:
     paths = (SHIM, os.environ.get("PYTHONPATH", ""))
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in paths if path)}
     if args.options.debug:
-        environment["BCCTOOL_TRACEBACK"] = "1"
+        environment[TRACEBACK] = "1"
     sys.stdout.flush()
     try:
         os.execve(command[0], command, environment)

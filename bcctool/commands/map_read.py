@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 CHUNK = 1 << 21
 MAX_ELEMENT = 64 << 20  # bytes of text
+MAX_LABELS = 8  # words of an element besides its bytes, and of each CPU's value
 MAX_SHOWN = 40  # characters of bad input in an error
 _STRING = r'"(?:[^"\\]|\\.)*"'
 _STRING_OR_BRACE = re.compile(rf"{_STRING}|[{{}}]")
@@ -165,8 +166,12 @@ class _Numbers:
         digits = list(chain.from_iterable(found)) if width > 1 else found
         if n * self.fixed + sum(map(len, digits)) != used:
             return b"", b"", 0, 0
-        numbers = list(map(int, digits))
-        data, first = [], 0
+        try:
+            numbers = list(map(int, digits))
+        except ValueError:  # more digits than Python converts
+            return b"", b"", 0, 0
+        data: list[bytes] = []
+        first = 0
         for format_, count in zip(self.formats, self.counts, strict=True):
             fields = [0] * (n * count)
             for at in range(count):
@@ -240,10 +245,14 @@ class _Json(_Reader):
                 if last:
                     raise self.error(f"no JSON: {error.msg}: {text[at : at + MAX_SHOWN]!r}") from None
                 break
+            except ValueError:  # more digits than Python converts
+                raise self.error(f"a number is too long: {text[at : at + MAX_SHOWN]!r}") from None
             at = end
             entry = self.element(element)
             if entry:
-                keys, values, n = keys + entry[0], values + entry[1], n + 1
+                keys += entry[0]
+                values += entry[1]
+                n += 1
         self.pending = text[at:].encode("utf-8", "surrogateescape")
         if n:
             yield keys, values, n
@@ -267,7 +276,9 @@ class _Json(_Reader):
         by_cpu = element.get("values")
         if by_cpu is None:
             found = {0: element["value"]} if "value" in element else {}
-        elif isinstance(by_cpu, list) and all(isinstance(row, dict) and "cpu" in row for row in by_cpu):
+        elif isinstance(by_cpu, list) and all(
+            isinstance(row, dict) and isinstance(row.get("cpu"), int) for row in by_cpu
+        ):
             found = {row["cpu"]: row.get("value") for row in by_cpu}
         else:
             raise self.error("expected an array of cpu and value")
@@ -320,6 +331,8 @@ class _Lines(_Reader):
     def start(self, first: bytes) -> bytes:
         self.layout = _Layout(self.map, "plain", 0, None)
         self.words: list[str] = []  # of the element that is being read
+        info, cpus = self.map.info, self.map.cpus or 1
+        self.most = MAX_LABELS + info.key_size + cpus * (info.value_size + MAX_LABELS)
         return first
 
     def one_by_one(self, last: bool) -> Iterator[Batch]:
@@ -327,7 +340,9 @@ class _Lines(_Reader):
         text, self.pending = self.pending[:end].decode("utf-8", "replace"), self.pending[end:]
         keys, values, n = bytearray(), bytearray(), 0
         for entry in self.entries(text, last):
-            keys, values, n = keys + entry[0], values + entry[1], n + 1
+            keys += entry[0]
+            values += entry[1]
+            n += 1
         if n:
             yield keys, values, n
 
@@ -343,6 +358,8 @@ class _Lines(_Reader):
                 if entry:
                     yield entry
             self.words += words
+            if len(self.words) > self.most:
+                raise self.error(f"more than {self.most} words")
         if last and self.words:
             entry = self.element()
             if entry:
@@ -356,18 +373,21 @@ class _Lines(_Reader):
         parts: dict[Any, list[str]] = {}
         current: list[str] | None = None
         bases: dict[int, int] = {}
-        while words:
-            word = words.pop(0)
-            label = word.rstrip(":")
-            if label in (KEY, VALUE, "inner_map_id") and (label != VALUE or words[:1] != ["(CPU"]):
-                current = parts.setdefault(label if label == KEY else 0, [])
-                bases[id(current)] = 10 if label == "inner_map_id" else 16 if word != label else 0
-            elif label == VALUE:
-                cpu = words[1].rstrip("):") if len(words) > 1 else ""
-                if not cpu.isdigit():
+        following = iter([*words[1:], "", ""])
+        rest = iter(words)
+        for word in rest:
+            label, after = word.rstrip(":"), next(following)
+            if label == VALUE and after == "(CPU":
+                next(rest)
+                cpu = next(rest, "").rstrip("):")
+                next(following), next(following)
+                if not (cpu.isascii() and cpu.isdecimal()):
                     raise self.error(f"no CPU in 'value (CPU {cpu}'")
                 current = parts.setdefault(int(cpu), [])
-                bases[id(current)], words = 16, words[2:]
+                bases[id(current)] = 16
+            elif label in (KEY, VALUE, "inner_map_id"):
+                current = parts.setdefault(label if label == KEY else 0, [])
+                bases[id(current)] = 10 if label == "inner_map_id" else 16 if word != label else 0
             elif current is None:
                 raise self.error(f"expected 'key' or 'value', got {word[:MAX_SHOWN]!r}")
             elif word == "hex":
@@ -379,9 +399,11 @@ class _Lines(_Reader):
 
     def bytes_of(self, words: list[str], bases: dict[int, int]) -> bytes:
         base = bases.get(id(words), 0)
-        if base == 10 and len(words) == 1 and words[0].isdigit():
-            return int(words[0]).to_bytes(self.map.info.value_size, sys.byteorder)
         try:
+            if base == 10 and len(words) == 1:
+                return int(words[0]).to_bytes(self.map.info.value_size, sys.byteorder)
             return bytes([byte(word, base == 16) for word in words])
+        except (ValueError, OverflowError):
+            raise self.error(f"no map id: {words[0][:MAX_SHOWN]!r}") from None
         except Error as error:
             raise self.error(error.message) from None

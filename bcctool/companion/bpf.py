@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 if not hasattr(bcc, "BPF"):
     raise ImportError(f"{bcc.__file__} is not BCC, but another project of that name: install python3-bpfcc")
 
+_BCC = bcc.BPF  # under `bcc run` that name becomes ours
 _EMPTY = ("kprobe_fds", "uprobe_fds", "tracepoint_fds", "raw_tracepoint_fds", "kfunc_entry_fds", "kfunc_exit_fds",
           "lsm_fds", "perf_buffers", "open_perf_events", "funcs", "tables")  # fmt: skip
 
@@ -210,6 +211,14 @@ class BPF(bcc.BPF):  # type: ignore[misc]
             raise Error(f"program {function.name.decode()!r} was loaded as {kinds[0]}, not as {kinds[1]}")
         return function
 
+    @staticmethod
+    def get_kprobe_functions(event_re: bytes) -> list[bytes]:
+        """The functions of the kernel that match and can be probed. Error where none can be."""
+        if not os.path.exists(_KPROBES):
+            raise Error("this kernel has no kprobes")
+        found: list[bytes] = _BCC.get_kprobe_functions(event_re)
+        return found
+
     def attach_kprobe(
         self, event: bytes | str = b"", event_off: int = 0, fn_name: bytes | str = b"", event_re: bytes | str = b""
     ) -> Self:
@@ -244,7 +253,7 @@ class BPF(bcc.BPF):  # type: ignore[misc]
             self.raw_tracepoint_fds[tracepoint.encode() + b" " + fn_name] = link
         return bool(link >= 0)
 
-    def load_funcs(self, prog_type: int = bcc.BPF.KPROBE) -> list[Any]:
+    def load_funcs(self, prog_type: int = _BCC.KPROBE) -> list[Any]:
         """All functions of a source, loaded as a type; of anything else those that are of this type."""
         if self.module is not None:
             functions: list[Any] = super().load_funcs(prog_type)
@@ -316,7 +325,7 @@ class BPF(bcc.BPF):  # type: ignore[misc]
     @staticmethod
     def attach_xdp(dev: bytes | str, fn: Any, flags: int = 0) -> None:
         """Attach a program to a device, until remove_xdp() or cleanup()."""
-        bcc.BPF.attach_xdp(dev, fn, flags)
+        _BCC.attach_xdp(dev, fn, flags)
         if isinstance(getattr(fn, "bpf", None), BPF):
             fn.bpf._xdp[_bytes(dev)] = flags
 

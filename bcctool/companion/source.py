@@ -93,9 +93,12 @@ def loaded(path: str, first_only: bool, type: str) -> tuple[Loaded, dict[str, st
     type: of the programs, as a section name; by default BCC's convention for their names tells (`kprobe__…`).
     Error when it does not compile or load; what compiler and verifier say goes to stderr.
     """
-    from bcc.libbcc import lib
+    try:
+        from bcc.libbcc import lib
 
-    from .bpf import BPF
+        from .bpf import BPF
+    except ImportError as error:
+        raise Error(f"{path}: BCC can't be had ({error}): install python3-bpfcc") from None
 
     class Module(BPF):
         """A source whose programs are not attached yet."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import struct
 
-from ..insn.opcodes import LD_IMM64
+from ..insn import opcodes as op
 from ..kernel import proc
 
 TYPE_CHECKING = False
@@ -24,8 +24,8 @@ TRACEPOINTS = {
 FIRST_ARGUMENT = {"x86_64": 112, "aarch64": 0}
 
 _INSN = struct.Struct("=BBhi")
-_LDX_DW, _MOV64_X, _CALL, _EXIT, _JA, _JA32 = 0x79, 0xBF, 0x85, 0x95, 0x05, 0x06
-_LDX, _ST, _STX, _JMP, _JMP32 = 1, 2, 3, 5, 6  # classes
+_LDX_DW, _MOV64_X = op.LDX | op.MEM | op.DW, op.ALU64 | op.MOV | op.X
+_STORES, _JUMPS = (op.ST, op.STX), (op.JMP, op.JMP32)  # classes
 _CONTEXT = 1  # the register that has it in the beginning
 _SCRATCH = frozenset(range(6))  # what a call leaves nothing in
 
@@ -54,11 +54,14 @@ def for_raw_tracepoint(code: bytes, offset: int) -> bytes | None:
     for index, (opcode, registers, off, _) in enumerate(insns):
         held = holders.get(index, frozenset())
         source, target = registers >> 4, registers & 15
-        if opcode & 7 == _LDX and source in held:
+        kind = opcode & op.CLASS_MASK
+        if kind == op.LDX and source in held:
             if opcode != _LDX_DW or off != offset:
                 return None
             _INSN.pack_into(changed, index * _INSN.size, opcode, registers, 0, 0)
-        elif opcode & 7 in (_ST, _STX) and (target in held or (opcode & 7 == _STX and source in held)):
+        elif opcode & op.CLASS_MASK in _STORES and (
+            target in held or (opcode & op.CLASS_MASK == op.STX and source in held)
+        ):
             return None
     return bytes(changed)
 
@@ -83,19 +86,19 @@ def _held_after(insn: tuple[int, int, int, int], held: frozenset[int]) -> frozen
     source, target = registers >> 4, registers & 15
     if opcode == _MOV64_X and source in held:
         return held | {target}
-    if opcode == _CALL:
+    if opcode == op.CALL:
         return held - _SCRATCH
-    writes = opcode & 7 not in (_ST, _STX, _JMP, _JMP32)
+    writes = opcode & op.CLASS_MASK not in (*_STORES, *_JUMPS)
     return held - {target} if writes else held
 
 
 def _next(insns: list[tuple[int, int, int, int]], index: int) -> Iterator[int]:
     opcode, _, off, imm = insns[index]
-    if opcode == _EXIT:
+    if opcode == op.EXIT:
         return
-    if opcode in (_JA, _JA32):
-        yield index + 1 + (off if opcode == _JA else imm)
+    if opcode in (op.GOTO, op.GOTOL):
+        yield index + 1 + (off if opcode == op.GOTO else imm)
         return
-    yield index + (2 if opcode == LD_IMM64 else 1)
-    if opcode & 7 in (_JMP, _JMP32) and opcode != _CALL:
+    yield index + (2 if opcode == op.LD_IMM64 else 1)
+    if opcode & op.CLASS_MASK in _JUMPS and opcode != op.CALL:
         yield index + 1 + off

@@ -9,13 +9,12 @@ import bcc
 
 from ..errors import Error
 from ..escapes import printable
+from . import TRACEBACK
 from .bpf import BPF
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
-
-TRACEBACK = "BCCTOOL_TRACEBACK"  # in the environment: show where a tool failed
 
 
 def prepare() -> None:

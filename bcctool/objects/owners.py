@@ -10,7 +10,7 @@ from .holders import processes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
 _ID_FIELDS = {bpf.PROG: "prog_id", bpf.MAP: "map_id", bpf.LINK: "link_id", bpf.BTF: "btf_id"}
 
@@ -24,7 +24,7 @@ def owners(kind: str) -> dict[int, list[dict[str, int | str]]]:
     own = os.getpid()
     for pid in processes(kind):
         if pid != own:
-            for _, id in held_ids(pid, (kind,)):
+            for _, id in held_ids(pid, (kind,), proc.descriptors(pid)):
                 found.setdefault(id, {})[pid] = ""
     comms: dict[int, str] = {}
     for holders in found.values():
@@ -36,9 +36,9 @@ def owners(kind: str) -> dict[int, list[dict[str, int | str]]]:
     return {id: holders for id, holders in named.items() if holders}  # a process without a name has ended meanwhile
 
 
-def held_ids(pid: int, kinds: Collection[str]) -> Iterator[tuple[str, int]]:
-    """(kind, id) for each descriptor that a process has of an object of these kinds."""
-    for fd, target in proc.descriptors(pid):
+def held_ids(pid: int, kinds: Collection[str], descriptors: Iterable[tuple[str, str]]) -> Iterator[tuple[str, int]]:
+    """(kind, id) for each descriptor, of these of a process, of an object of these kinds."""
+    for fd, target in descriptors:
         kind = LINKS.get(target)
         if kind is not None and kind in kinds:
             id = proc.fdinfo(fd, pid).get(_ID_FIELDS[kind], "")

@@ -164,7 +164,7 @@ def test_a_program_that_is_only_held(bcctool: Callable[..., Completed]) -> None:
 
 def test_what_ends_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
     gone = [(bpf.MAP, 0xFFFFFFFF), (bpf.PROG, 0xFFFFFFFF), (bpf.LINK, 0xFFFFFFFF)]
-    monkeypatch.setattr(bcc_list, "held_ids", lambda pid, kinds: iter(gone))
+    monkeypatch.setattr(bcc_list, "held_ids", lambda pid, kinds, descriptors: iter(gone))
     record = bcc_list.process(os.getpid(), bcc_list.Links())
     assert record is not None
     assert (record["progs"], record["maps"], record["links"]) == ([], [], [])

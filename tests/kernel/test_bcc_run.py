@@ -261,6 +261,25 @@ def test_debug_shows_where(box: Sandbox, environment: dict[str, str], tmp_path: 
     assert "Traceback" in done.stderr
 
 
+TO_DEVICES = """
+from bcc import BPF
+b = BPF(text="int pass(struct xdp_md *ctx) { return XDP_PASS; }")
+b.attach_xdp("lo", b.load_func("pass", BPF.XDP), BPF.XDP_FLAGS_SKB_MODE)
+b.remove_xdp("lo", BPF.XDP_FLAGS_SKB_MODE)
+try: print(len(BPF.get_kprobe_functions(b"vfs_read")))
+except Exception as error: print(error)
+"""
+
+
+def test_what_goes_by_the_name_of_bccs_own_class(tool: Callable[..., Completed], tmp_path: Path) -> None:
+    path = tmp_path / "devices.py"
+    path.write_text(TO_DEVICES)
+    done = tool(str(path), seconds="30")
+    assert (done.returncode, done.stderr) == (0, "")
+    kprobes = os.path.exists("/sys/bus/event_source/devices/kprobe")
+    assert done.stdout == ("1\n" if kprobes else "this kernel has no kprobes\n")
+
+
 def test_the_path_of_a_tool_is_left_alone(tool: Callable[..., Completed], tmp_path: Path) -> None:
     """What it needs of bcctool hides nothing that the tool imports."""
     path = tmp_path / "path.py"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
-from ..conftest import Completed, Sandbox
+from ..conftest import ROOT, Completed, Sandbox
 
 BPFFS = "/sys/fs/bpf"
 WITH_SECTIONS = """
@@ -196,6 +197,19 @@ def test_a_place_that_is_taken(sources: Sources) -> None:
     done = sources.bcctool("prog", "load", path, f"{BPFFS}/p", "type", "xdp", status=255)
     assert done.stderr.startswith(f"Error: can't pin the object ({BPFFS}/p): File exists")
     assert sources.pins() == ["p"]
+
+
+def test_without_bcc(sources: Sources, tmp_path: Path) -> None:
+    """Or with another package of that name."""
+    path = sources.write("unnamed.c", UNNAMED)
+    (tmp_path / "bcc").mkdir()
+    (tmp_path / "bcc" / "__init__.py").write_text("")
+    paths = [str(tmp_path), str(ROOT)]
+    script = f"import sys; sys.path[:0] = {paths!r}\nfrom bcctool.cli import main\nsys.exit(main())"
+    words = (sys.executable, "-c", script, "prog", "load", path, f"{BPFFS}/p", "type", "xdp")
+    done = sources.box.run(*words, status=255, env=sources.environment)
+    assert done.stderr.startswith(f"Error: {path}: BCC can't be had (")
+    assert done.stderr.endswith("): install python3-bpfcc\n")
 
 
 def test_without_clang(sources: Sources, tmp_path: Path) -> None:
