@@ -228,8 +228,8 @@ class BPF(bcc.BPF):  # type: ignore[misc]
             return self
         try:
             super().attach_kprobe(event, event_off, fn_name, event_re)
-        except Exception as error:
-            if os.path.exists(_KPROBES):
+        except Exception as error:  # BCC has no other
+            if isinstance(error, Error) or os.path.exists(_KPROBES):
                 raise
             raise Error(f"{error}: this kernel has no kprobes") from None
         return self

@@ -268,6 +268,9 @@ b.attach_xdp("lo", b.load_func("pass", BPF.XDP), BPF.XDP_FLAGS_SKB_MODE)
 b.remove_xdp("lo", BPF.XDP_FLAGS_SKB_MODE)
 try: print(len(BPF.get_kprobe_functions(b"vfs_read")))
 except Exception as error: print(error)
+b = BPF(text="int probe(void *ctx) { return 0; }")
+try: print(b.attach_kprobe(event_re=b"vfs_read", fn_name="probe") and "attached")
+except Exception as error: print(error)
 """
 
 
@@ -277,7 +280,7 @@ def test_what_goes_by_the_name_of_bccs_own_class(tool: Callable[..., Completed],
     done = tool(str(path), seconds="30")
     assert (done.returncode, done.stderr) == (0, "")
     kprobes = os.path.exists("/sys/bus/event_source/devices/kprobe")
-    assert done.stdout == ("1\n" if kprobes else "this kernel has no kprobes\n")
+    assert done.stdout == ("1\nattached\n" if kprobes else "this kernel has no kprobes\n" * 2)
 
 
 def test_the_path_of_a_tool_is_left_alone(tool: Callable[..., Completed], tmp_path: Path) -> None:
