@@ -214,7 +214,7 @@ class BPF(bcc.BPF):  # type: ignore[misc]
     @staticmethod
     def get_kprobe_functions(event_re: bytes) -> list[bytes]:
         """The functions of the kernel that match and can be probed. Error where none can be."""
-        if not os.path.exists(_KPROBES):
+        if not any(map(os.path.exists, _KPROBES)):
             raise Error("this kernel has no kprobes")
         found: list[bytes] = _BCC.get_kprobe_functions(event_re)
         return found
@@ -229,7 +229,7 @@ class BPF(bcc.BPF):  # type: ignore[misc]
         try:
             super().attach_kprobe(event, event_off, fn_name, event_re)
         except Exception as error:  # BCC has no other
-            if isinstance(error, Error) or os.path.exists(_KPROBES):
+            if isinstance(error, Error) or any(map(os.path.exists, _KPROBES)):
                 raise
             raise Error(f"{error}: this kernel has no kprobes") from None
         return self
@@ -376,7 +376,9 @@ _BY_NAME: dict[bytes, tuple[int, Callable[[BPF, bytes, bytes], object]]] = {
     b"kretfunc__": (BPF.TRACING, lambda b, name, rest: b.attach_kretfunc(fn_name=name)),
     b"lsm__": (BPF.LSM, lambda b, name, rest: b.attach_lsm(fn_name=name)),
 }
-_KPROBES = "/sys/bus/event_source/devices/kprobe"  # where the kernel has them
+# Where a kernel shows that it has kprobes, before 4.17 in tracefs only.
+_KPROBES = ("/sys/bus/event_source/devices/kprobe", "/sys/kernel/tracing/kprobe_events",
+            "/sys/kernel/debug/tracing/kprobe_events")  # fmt: skip
 _XDP_MODES = BPF.XDP_FLAGS_SKB_MODE | BPF.XDP_FLAGS_DRV_MODE | BPF.XDP_FLAGS_HW_MODE
 
 
